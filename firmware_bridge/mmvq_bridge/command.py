@@ -1,0 +1,31 @@
+"""How every mmvq command ends: one line on stderr, and an exit status that a script can trust.
+
+0 done, 1 failed while working, 2 wrong usage or bad input, 130 on Ctrl-C. A traceback is shown under `--debug` only.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+
+
+class BadInput(Exception):
+    """What the user gave cannot be used. The message says what, where, and what to do (exit status 2)."""
+
+
+class Failed(Exception):
+    """The work was asked for rightly and still went wrong (exit status 1)."""
+
+
+def run_command(name: str, work: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
+    """Run `work(arguments)` and turn what comes out of it into an exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        return work([word for word in arguments if word != "--debug"]) or 0
+    except KeyboardInterrupt:
+        return 130
+    except (BadInput, Failed, OSError) as error:
+        if debug:
+            raise
+        message = " ".join(str(error).split())
+        print(f"{name}: {message}", file=sys.stderr)
+        return 2 if isinstance(error, BadInput) else 1

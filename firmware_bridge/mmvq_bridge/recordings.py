@@ -1,0 +1,284 @@
+"""The recording file: Parquet, or CSV with the same header (DESIGN 3.1).
+
+    recording,subject,label,t_ms,x,y,z        one row a sample, acceleration in g, label may be empty
+
+It lives in the lowest room because the simulated device and `record` need it as much as training does. What cannot
+be meant (a column missing, a value that is no number, 32 g, time that runs backwards) is rejected with one line that
+names file, row (counted from 1, without the header) and column.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mmvq_bridge.command import BadInput
+from mmvq_bridge.files import atomic
+
+COLUMNS: Final = ("recording", "subject", "label", "t_ms", "x", "y", "z")
+LIMIT_G: Final = 32.0  # no wrist device measures more; beyond it the unit is wrong
+STANDARD_GRAVITY: Final = 9.80665  # m/s² in one g
+# At rest a watch shows 1 g. A median near 9.8 means m/s²; the margin covers sets with much movement in them.
+MS2_AT_REST: Final = (8.0, 12.0)
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One uninterrupted wearing by one subject.
+
+    t: seconds, float64 (n,), never decreasing; xyz: g, float32 (n, 3);
+    label: index into the file's `labels`, or -1 for none, int32 (n,).
+    """
+
+    id: int
+    subject: str
+    t: Floats
+    xyz: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class RecordingFile:
+    """A file's recordings in the order of first appearance, its labels sorted by name, and what it says of itself."""
+
+    path: str
+    recordings: tuple[Recording, ...]
+    labels: tuple[str, ...]
+    rate_hz: float
+    rate_declared: bool
+    meta: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The data set's name: declared, else the file's stem."""
+        return self.meta.get("mmvq.name") or Path(self.path).stem
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects, sorted by length and then alphabetically (so that "9" comes before "10")."""
+        return tuple(sorted({r.subject for r in self.recordings}, key=lambda s: (len(s), s)))
+
+
+def read_recordings(path: Path | str, units: str = "g") -> RecordingFile:
+    """Read a Parquet or CSV recording file, told apart by content.
+
+    units: "g"; "ms2"; "counts:N" (N counts a g); or "auto", which takes a median near 9.8 for m/s² and says so
+    in `notices`. Raises BadInput for whatever the format forbids.
+    """
+    source = Path(path)
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{source}: {error.strerror or error}; give the path of a recording file") from None
+    return parse_recordings(data, str(source), units)
+
+
+def parse_recordings(data: bytes, path: str, units: str = "g") -> RecordingFile:
+    """The same from bytes; `path` serves messages only."""
+    columns, meta = _parquet_columns(data, path) if data[:4] == b"PAR1" else _csv_columns(data, path)
+    t_ms = _numbers(columns["t_ms"], "t_ms", path)
+    xyz = np.stack([_numbers(columns[axis], axis, path) for axis in "xyz"], axis=1)
+    if len(t_ms) == 0:
+        raise BadInput(f"{path}: no samples in it; a recording file has one row a sample")
+    xyz, notices = _in_g(xyz, units, path)
+    ids = _numbers(columns["recording"], "recording", path).astype(np.int64)
+    subjects, labels = list(columns["subject"]), list(columns["label"])
+    names = tuple(sorted({label for label in labels if label}))
+    index = {label: i for i, label in enumerate(names)}
+    codes = np.array([index[label] if label else -1 for label in labels], dtype=np.int32)
+
+    recordings = []
+    order = np.argsort(ids, kind="stable")  # one sort instead of a search per recording
+    groups = np.split(order, np.flatnonzero(np.diff(ids[order])) + 1)
+    for rows in sorted(groups, key=lambda rows: int(rows[0])):
+        number = int(ids[rows[0]])
+        t = t_ms[rows] / 1000.0
+        back = np.flatnonzero(np.diff(t) < 0)
+        if len(back):
+            row = rows[back[0] + 1]
+            raise BadInput(
+                f"{path}: row {row + 1}, column t_ms: time runs backwards in recording {number} "
+                f"({t_ms[row]:g} after {t_ms[rows[back[0]]]:g}); sort each recording by t_ms"
+            )
+        wearers = {subjects[row] for row in rows}
+        if len(wearers) > 1:
+            raise BadInput(
+                f"{path}: recording {number} has {len(wearers)} subjects ({', '.join(sorted(wearers))}), "
+                "column subject; give each wearer a recording number of their own"
+            )
+        recordings.append(Recording(number, wearers.pop(), t, xyz[rows].astype(np.float32), codes[rows]))
+
+    declared = meta.get("mmvq.rate_hz")
+    rate = _declared_rate(declared, path) if declared else _median_rate(recordings, path)
+    if not declared:
+        notices.append(f"{path}: no rate declared; {rate:.4g} Hz by the median step of t_ms")
+    return RecordingFile(path, tuple(recordings), names, rate, declared is not None, meta, tuple(notices))
+
+
+def write_recordings(path: Path | str, file: RecordingFile) -> None:
+    """Write a recording file, Parquet or (suffix .csv) CSV, atomically."""
+    columns: dict[str, Sequence[Any]] = {
+        "recording": np.concatenate([np.full(len(r.t), r.id, np.int32) for r in file.recordings]),
+        "subject": [r.subject for r in file.recordings for _ in range(len(r.t))],
+        "label": [file.labels[i] if i >= 0 else None for r in file.recordings for i in r.label],
+        "t_ms": np.concatenate([r.t for r in file.recordings]) * 1000.0,
+    }
+    t_ms = np.asarray(columns["t_ms"])
+    if np.array_equal(t_ms, np.round(t_ms)):
+        columns["t_ms"] = t_ms.astype(np.int64)
+    xyz = np.concatenate([r.xyz for r in file.recordings])
+    columns |= {axis: xyz[:, i] for i, axis in enumerate("xyz")}
+    with atomic(path) as part:
+        if Path(path).suffix == ".csv":
+            with part.open("w", newline="") as out:
+                writer = csv.writer(out)
+                writer.writerow(COLUMNS)
+                writer.writerows(zip(*(columns[name] for name in COLUMNS), strict=True))
+        else:
+            pa, pq = _pyarrow(str(path))
+            table = pa.table({k: pa.array(v).dictionary_encode() if k in ("subject", "label") else pa.array(v)
+                              for k, v in columns.items()})
+            meta = {**file.meta, "mmvq.rate_hz": f"{file.rate_hz:g}"}
+            pq.write_table(table.replace_schema_metadata(meta), part, compression="zstd", compression_level=19)
+
+
+def is_recording_header(line: str) -> bool:
+    """Whether a text's first line is the header of a CSV recording."""
+    return {"t_ms", "x", "y", "z"} <= {word.strip() for word in line.split(",")} and "recording" in line
+
+
+def _pyarrow(path: str) -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise BadInput(f"{path}: reading Parquet needs pyarrow; pip install 'mmvq[files]', or use CSV") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _parquet_columns(data: bytes, path: str) -> tuple[dict[str, Sequence[Any]], dict[str, str]]:
+    pa, pq = _pyarrow(path)
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]}); copy it again") from None
+    _check_columns(table.schema.names, path)
+    raw = table.schema.metadata or {}
+    meta = {k.decode(): v.decode() for k, v in raw.items() if k.startswith(b"mmvq.")}
+    columns = {}
+    for name in COLUMNS:
+        column = table.column(name)
+        if name in ("subject", "label"):
+            columns[name] = ["" if value is None else str(value) for value in column.to_pylist()]
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            columns[name] = column.to_numpy()
+        else:
+            raise BadInput(f"{path}: column {name} holds {column.type}, not numbers; store it as a number")
+    return columns, meta
+
+
+def _csv_columns(data: bytes, path: str) -> tuple[dict[str, Sequence[Any]], dict[str, str]]:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: neither Parquet nor text; a recording file is Parquet or CSV") from None
+    reader = csv.reader(io.StringIO(text))
+    header = [word.strip() for word in next(reader, [])]
+    _check_columns(header, path)
+    rows = [row for row in reader if row]
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise BadInput(f"{path}: row {number} has {len(row)} columns, the header {len(header)}; mend that row")
+    return {name: [row[header.index(name)] for row in rows] for name in COLUMNS}, {}
+
+
+def _check_columns(names: Iterable[str], path: str) -> None:
+    found = list(names)
+    missing = [name for name in COLUMNS if name not in found]
+    if missing:
+        raise BadInput(
+            f"{path}: column {missing[0]} is missing (found: {', '.join(found[:12]) or 'none'}); "
+            f"a recording file has {', '.join(COLUMNS)}"
+        )
+
+
+def _numbers(values: Sequence[Any], column: str, path: str) -> Floats:
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except ValueError:
+        row = next(i for i, value in enumerate(values) if not _is_number(value))
+        raise BadInput(f"{path}: row {row + 1}, column {column}: {values[row]!r} is not a number") from None
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        raise BadInput(
+            f"{path}: row {bad[0] + 1}, column {column}: {numbers[bad[0]]} is not finite; "
+            "leave lost samples out, time shows the gap"
+        )
+    return numbers
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _in_g(values: Floats, units: str, path: str) -> tuple[Floats, list[str]]:
+    notices = []
+    median = float(np.median(np.linalg.norm(values, axis=1)))
+    looks_ms2 = MS2_AT_REST[0] < median < MS2_AT_REST[1]
+    if units == "ms2" or (units == "auto" and looks_ms2):
+        if units == "auto":
+            notices.append(f"{path}: the median acceleration is {median:.2f}: taken for m/s² and divided by 9.80665")
+        values = values / STANDARD_GRAVITY
+        looks_ms2 = False
+    elif units.startswith("counts:"):
+        values = values / counts_per_g(units)
+        looks_ms2 = False
+    elif units not in ("g", "auto"):
+        raise BadInput(f"units {units!r} are unknown; use auto, g, ms2 or counts:N (counts a g)")
+    over = np.argwhere(np.abs(values) > LIMIT_G)
+    if len(over) or looks_ms2:
+        row, axis = over[0] if len(over) else (0, int(np.argmax(np.abs(values[0]))))
+        hint = "m/s² instead of g?" if looks_ms2 else "raw counts instead of g?"
+        raise BadInput(
+            f"{path}: row {row + 1}, column {'xyz'[axis]}: {values[row, axis]:g} with a median acceleration of "
+            f"{median:.2f}: {hint} Divide by {'9.80665' if looks_ms2 else 'the counts of one g'}"
+        )
+    return values, notices
+
+
+def counts_per_g(units: str) -> float:
+    """N of "counts:N"."""
+    try:
+        counts = float(units.removeprefix("counts:"))
+    except ValueError:
+        counts = 0.0
+    if not counts > 0:
+        raise BadInput(f"units {units!r}: N in counts:N is how many counts make one g, such as counts:8192")
+    return counts
+
+
+def _declared_rate(text: str, path: str) -> float:
+    rate = float(text) if _is_number(text) else 0.0
+    if not 1 <= rate <= 10_000:
+        raise BadInput(f"{path}: mmvq.rate_hz is {text!r}; a rate lies between 1 and 10000 Hz")
+    return rate
+
+
+def _median_rate(recordings: Sequence[Recording], path: str) -> float:
+    steps = np.concatenate([np.diff(r.t) for r in recordings])
+    steps = steps[steps > 0]
+    if len(steps) == 0:
+        raise BadInput(f"{path}: column t_ms never moves, so there is no rate; t_ms is in milliseconds from the start")
+    return float(1 / np.median(steps))
