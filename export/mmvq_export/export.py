@@ -1,0 +1,63 @@
+"""A run directory -> the bytes of a model file, and the figures that say how far they can be trusted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+
+from mmvq_export.gates import Gate, compare, honesty_error, run_file, run_student
+from mmvq_export.metadata import describe, seal
+from mmvq_export.quantize import Target, quantize
+from mmvq_export.trace import Batch, fold, trace
+from mmvq_train.rundir import TrainedRun, load_run
+
+Quantization = Literal["none", "int8"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model ready to be sealed, its gates, and a report of both."""
+
+    run: TrainedRun
+    model: onnx.ModelProto
+    quantization: str
+    gates: list[Gate]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Each gate's figure, bound and outcome."""
+        return {
+            "schema": 1,
+            "quantization": self.quantization,
+            "windows": int(self.run.calibration["held_out"].sum()),
+            "gates": [
+                {"name": g.name, "value": g.value, "bound": g.bound, "at_least": g.at_least, "passed": g.passed}
+                for g in self.gates
+            ],
+        }
+
+    def data(self, forced: list[str]) -> bytes:
+        """The file's bytes; `forced` names the failed gates that were overruled."""
+        parity: dict[str, Any] = {g.name: round(g.value, 8) for g in self.gates}
+        if forced:
+            parity["forced"] = forced
+        return seal(self.model, describe(self.run, self.quantization, parity))
+
+
+def export_run(path: Path, quantization: Quantization, target: Target, batch: Batch) -> Exported:
+    """Trace, quantise and compare with the student. Raises BadInput for an unfinished run."""
+    run = load_run(path)
+    model = trace(fold(run.student), batch)
+    x, y, held_out = (run.calibration[name] for name in ("x", "y", "held_out"))
+    name = "none"
+    if quantization == "int8":
+        model = quantize(model, x[~held_out], target)
+        name = f"int8 static QDQ, {target}"
+    data = model.SerializeToString()
+    step = batch if isinstance(batch, int) else 64
+    windows = x[held_out]
+    found = run_file(data, windows, step)
+    dishonest = honesty_error(data, windows, step, run.config.rate_hz)
+    gates = compare(run_student(run.student, windows), found, y[held_out], run.student, dishonest)
+    return Exported(run, model, name, gates)

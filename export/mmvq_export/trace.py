@@ -1,0 +1,104 @@
+"""The student as an ONNX graph: one input, the named outputs of DESIGN 3.5, nothing of this machine in it."""
+
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Final, Literal
+
+import onnx
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmvq_train.student.model import Student, energy
+
+OPSET: Final = 20  # the contract's ceiling
+OUTPUTS: Final = (
+    "probabilities", "unknown_score", "codes", "margins", "attributes", "contributions", "sub_actions",
+)  # fmt: skip
+Batch = int | Literal["dynamic"]
+
+
+class Deployed(nn.Module):
+    """accel (B, window, 3) in g -> the published outputs. Probabilities come from the very contributions published."""
+
+    code_offset: Tensor
+    bias: Tensor
+    temperature: Tensor
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student
+        lengths, size, _ = student.codes.shape
+        offsets = [i * size for i, count in zip(range(lengths), student.layout.counts, strict=True) for _ in range(count)]
+        self.register_buffer("code_offset", torch.tensor(offsets)[:, None])
+        self.register_buffer("bias", student.bias.detach().clone())
+        self.register_buffer("temperature", student.temperature.clone())
+
+    def forward(self, accel: Tensor) -> tuple[Tensor, ...]:
+        """In the order of OUTPUTS."""
+        out = self.student(accel)
+        logits = out.contributions.sum(1) + self.bias
+        return (
+            F.softmax(logits / self.temperature, dim=-1),
+            energy(logits),
+            out.codes + self.code_offset,  # one list for all lengths
+            out.margins,
+            out.attributes,
+            out.contributions,
+            F.softmax(out.actions, dim=-1),
+        )
+
+
+def fold(student: Student) -> Student:
+    """A copy whose constant factors are inside its weights: fewer nodes, the same numbers but for rounding."""
+    import copy
+
+    folded = copy.deepcopy(student).eval()
+    with torch.no_grad():
+        for i in range(len(folded.share)):
+            contribute, act = folded.contribute[i], folded.act[i]
+            assert isinstance(contribute, nn.Linear) and isinstance(act, nn.Linear)
+            contribute.weight *= folded.share[i]
+            contribute.bias *= folded.share[i]
+            meant = nn.Linear(act.in_features, len(folded.prototypes))
+            meant.weight.copy_(folded.prototypes @ act.weight)
+            meant.bias.copy_(folded.prototypes @ act.bias)
+            folded.act[i] = meant
+        folded.share = [1.0] * len(folded.share)
+        folded.prototypes = torch.eye(len(folded.prototypes))
+    return folded
+
+
+def trace(student: Student, batch: Batch = 1) -> onnx.ModelProto:
+    """Trace by torch.onnx; drop stack traces and paths."""
+    count = 2 if batch == "dynamic" else batch
+    example = torch.zeros(count, student.layout.window, 3)
+    dynamic = {"accel": {0: torch.export.Dim("batch")}} if batch == "dynamic" else None
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.export warns of its own deprecations; a failure still raises
+        path = Path(folder) / "traced.onnx"
+        torch.onnx.export(
+            Deployed(student).eval(), (example,), str(path), input_names=["accel"], output_names=list(OUTPUTS),
+            opset_version=OPSET, dynamic_shapes=dynamic, external_data=False, dynamo=True, verbose=False,
+        )
+        model = onnx.load(str(path))
+    strip(model)
+    return model
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove what names files, people and tools of this machine, and value_info that quantisers stumble over."""
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "mmvq", ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.doc_string, graph.name = "", "mmvq_student"
+    del graph.value_info[:]
+    del graph.metadata_props[:]
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del model.functions[:]

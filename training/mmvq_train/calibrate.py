@@ -1,0 +1,23 @@
+"""What is fitted on held-out training people once the student is trained: temperature and unknown threshold."""
+
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+
+from mmvq_train.data import WindowSet
+from mmvq_train.fitting import in_batches
+from mmvq_train.student.model import Student, energy
+
+KNOWN_SHARE: Final = 0.99  # of held-out people's windows stay below the threshold: one false alarm in a hundred
+COLDEST, HOTTEST, STEPS = 0.25, 8.0, 201  # a grid finds the one minimum safely, where a descent may run off
+
+
+@torch.no_grad()
+def calibrate(student: Student, held_out: WindowSet) -> None:
+    """Set temperature (Guo et al. 2017, arXiv 1706.04599: the one that makes labels likeliest) and threshold."""
+    logits = torch.cat([out.logits for out in in_batches(student, held_out.x)])
+    grid = torch.logspace(torch.tensor(COLDEST).log2(), torch.tensor(HOTTEST).log2(), STEPS, base=2.0)
+    losses = torch.stack([F.cross_entropy(logits / t, held_out.y) for t in grid])
+    student.temperature.copy_(grid[losses.argmin()])
+    student.threshold.copy_(torch.quantile(energy(logits), KNOWN_SHARE))

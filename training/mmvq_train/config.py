@@ -1,0 +1,223 @@
+"""One frozen dataclass per stage; the command line is made from them, and `config.yaml` replays them."""
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import yaml
+
+from mmvq_bridge.command import BadInput
+from mmvq_train.pieces import Layout
+
+Accelerator = Literal["auto", "cpu", "gpu"]
+Preset = Literal["small", "full"]
+
+
+@dataclass(frozen=True)
+class PiecesConfig:
+    """The pieces that a window is cut into; each becomes a token."""
+
+    lengths_s: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 10.0)
+    """Piece lengths in seconds; one longer than the window becomes the window."""
+    hops_s: tuple[float, ...] = (0.5, 1.0, 1.0, 1.0, 1.0)
+    """Seconds between pieces of each length."""
+    magnitude: bool = False
+    """Take |a| as a fourth axis."""
+
+
+@dataclass(frozen=True)
+class CodebookConfig:
+    """Stage 1: shape codes, learnt with text as target, then frozen."""
+
+    size: int = 48
+    """Codes a length."""
+    dim: int = 16
+    """Size of a code."""
+    epochs: int = 8
+    batch: int = 128
+    learning_rate: float = 2e-3
+    text: bool = True
+    """Guide codes by the text bank (sub-actions, alignment, label embedding)."""
+    actions: int | None = None
+    """Entries of the action codebook; by default from the number of activities."""
+    shape: float = 1.0
+    """Share of the update for the pieces' shapes."""
+    whole: float = 0.3
+    """Share for the whole window."""
+    action: float = 0.2
+    """Share for the sub-action target."""
+    align: float = 0.1
+    """Share for the contrastive alignment of signal and label text."""
+    label: float = 0.1
+    """Share for the class."""
+    commitment: float = 0.25
+    """Weight of the commitment to the codes."""
+
+
+@dataclass(frozen=True)
+class TeachersConfig:
+    """Stage 2: nets whose judgement the student follows; they stay at home."""
+
+    signal: bool = True
+    """1-D wide residual net on the signal."""
+    persistence: bool = True
+    """2-D wide residual net on persistence images."""
+    depth: int = 16
+    width: int = 1
+    epochs: int = 10
+    batch: int = 64
+    learning_rate: float = 5e-3
+    image: int = 32
+    """Persistence images are this many pixels wide and high."""
+
+
+@dataclass(frozen=True)
+class WorkspaceConfig:
+    """The global latent workspace between teachers and student; it lives in training only."""
+
+    enabled: bool = True
+    slots: int = 5
+    dim: int = 32
+    rounds: int = 3
+    heads: int = 4
+    align: float = 1.0
+    """Weight of the agreement between the student's map and the teachers'."""
+    similarity: float = 1.0
+    """Weight of the similarity-preserving loss."""
+    orientation: Literal["far", "near"] = "far"
+    """Which teacher weighs more: the one whose map is farther from the student's, or the nearer."""
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """Stage 3: what runs at the edge."""
+
+    width: int = 128
+    """Hidden units of the network of each length."""
+    embedding: int = 16
+    """Size of a code's embedding, one a code, axis and length."""
+    epochs: int = 24
+    batch: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    piece_dropout: float = 0.3
+    """Share of pieces left out of a window while training."""
+    smoothing: float = 0.05
+    """Label smoothing."""
+    temperature: float = 4.0
+    """Of the distillation."""
+    distil: float = 0.5
+    """λ: share of the teachers' judgement against the labels'."""
+    follow: float = 1.0
+    """Weight of L_KD on z: the student's codes follow the codebook's encoder."""
+    action: float = 0.3
+    """Weight of the sub-action targets."""
+    rotation_deg: float = 10.0
+    """Augmentation: standard deviation of a random turn of the watch."""
+    gain: float = 0.05
+    """Augmentation: standard deviation of a random scale."""
+    average: float = 0.3
+    """Share of the last epochs whose weights are averaged."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run."""
+
+    data: str | None = None
+    """Recording file (Parquet or CSV); the embedded WISDM recordings by default."""
+    bank: str | None = None
+    """Text bank, or `auto` for one made from the labels' names; a shipped one by default if it has all labels."""
+    out: str | None = None
+    """Run directory; runs/<time> by default."""
+    preset: Preset = "small"
+    split: str | None = None
+    """JSON file with subject folds; by default subjects are dealt into five folds."""
+    fold: int = 0
+    """The fold that tests; its people are never trained on."""
+    rate_hz: float = 20.0
+    window_s: float = 10.0
+    hop_s: float = 5.0
+    seed: int = 0
+    accelerator: Accelerator = "auto"
+    pieces: PiecesConfig = field(default_factory=PiecesConfig)
+    codebook: CodebookConfig = field(default_factory=CodebookConfig)
+    teachers: TeachersConfig = field(default_factory=TeachersConfig)
+    workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
+    student: StudentConfig = field(default_factory=StudentConfig)
+
+    @property
+    def window(self) -> int:
+        """Samples in a window."""
+        return round(self.window_s * self.rate_hz)
+
+    @property
+    def layout(self) -> Layout:
+        """The pieces; lengths beyond the window shrink to it, and doubled ones go."""
+        pairs = {min(n, self.window_s): h for n, h in zip(self.pieces.lengths_s, self.pieces.hops_s, strict=True)}
+        return Layout(self.rate_hz, self.window, tuple(pairs), tuple(pairs.values()), 4 if self.pieces.magnitude else 3)
+
+    def check(self) -> None:
+        """Raise BadInput, in one line, for what cannot be meant."""
+        rules = [
+            (1 <= self.rate_hz <= 1000, f"--rate-hz {self.rate_hz:g} lies outside 1 to 1000"),
+            (self.window_s * self.rate_hz >= 8, f"--window-s {self.window_s:g} holds fewer than 8 samples"),
+            (0 < self.hop_s <= self.window_s, f"--hop-s {self.hop_s:g} must be over 0 and at most --window-s"),
+            (len(self.pieces.lengths_s) == len(self.pieces.hops_s) > 0, "--pieces.lengths-s and hops-s differ in number"),
+            (min((*self.pieces.lengths_s, *self.pieces.hops_s)) > 0, "--pieces lengths and hops must be over 0"),
+            (2 <= self.codebook.size <= 1024, f"--codebook.size {self.codebook.size} lies outside 2 to 1024"),
+            (min(self.codebook.epochs, self.teachers.epochs, self.student.epochs) >= 1, "epochs must be at least 1"),
+            (self.workspace.dim % self.workspace.heads == 0, "--workspace.dim must be a multiple of --workspace.heads"),
+        ]
+        for holds, message in rules:
+            if not holds:
+                raise BadInput(message)
+
+
+# `full` is meant for a GPU: wider teachers, longer training.
+PRESETS: dict[Preset, Config] = {
+    "small": Config(),
+    "full": Config(
+        preset="full",
+        codebook=CodebookConfig(epochs=20),
+        teachers=TeachersConfig(width=2, epochs=30, image=64),
+        student=StudentConfig(epochs=60),
+    ),
+}
+
+
+def to_yaml(config: Config) -> str:
+    """The whole configuration, replayable by `from_yaml`."""
+    return yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
+
+
+def from_yaml(path: Path) -> Config:
+    """Read a run's config.yaml. Raises BadInput naming the file and the key."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadInput(f"{path}: cannot be read as a run's configuration ({str(error).splitlines()[0]})") from None
+    return _build(Config, raw, str(path))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _build(kind: Any, raw: Any, where: str) -> Any:
+    if not isinstance(raw, dict):
+        raise BadInput(f"{where}: expected keys and values, found {type(raw).__name__}")
+    hints = get_type_hints(kind)
+    unknown = sorted(set(raw) - {f.name for f in fields(kind)})
+    if unknown:
+        raise BadInput(f"{where}: unknown key {unknown[0]}; it may come from another version of mmvq")
+    values = {}
+    for name, value in raw.items():
+        if is_dataclass(hints[name]):
+            values[name] = _build(hints[name], value, f"{where}: {name}")
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)

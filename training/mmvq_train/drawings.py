@@ -1,0 +1,222 @@
+"""Small drawings as inline SVG: curves, columns, a heat map, a signal with its pieces. Values in, markup out.
+
+Colours are CSS classes (`x`, `y`, `z`, `m`, `soft`, `bar`, `rule`, `heat`), which the page defines once for light and
+dark. Text in a drawing is escaped by Markup.format. SVG says all that the report draws, scales on a phone and keeps
+its tooltips, so no plotting package is needed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+Floats = npt.NDArray[np.floating]
+
+MISSING: Final = "–"
+AXES: Final = ("x", "y", "z", "m")  # css classes; m is the magnitude
+AXIS_NAMES: Final = ("x", "y", "z", "|a|")
+LETTER: Final = 6.2  # mean width of a letter at font size 11, in units of the drawing
+LONGEST_LABEL: Final = 24  # letters of a label beside a heat map; the tooltip has all of it
+LEAST_SPAN_G: Final = 0.1  # a panel shows at least this much, so that sensor noise does not look like movement
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece under a signal: start and length in seconds, strength 0..1 (how dark), title (tooltip)."""
+
+    t: float
+    length: float
+    strength: float
+    title: str
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Fixed digits; an en dash where there is nothing to show; powers of ten for what would round to nothing."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    tiny = 0 < abs(value) < 0.5 * 10**-digits
+    text = f"{value:.0e}".replace("e-0", "e-") if tiny else f"{value:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share as per cent."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{100 * value:.{digits}f}".replace("-", "−")
+    return f"{text} %"
+
+
+def curves(series: Sequence[tuple[Sequence[float], str]], title: str, width: int = 92, height: int = 38) -> Markup:
+    """Curves of (values, css class) over each other on one vertical scale, without axes: the look of a shape."""
+    values = [np.asarray(v, dtype=float) for v, _ in series]
+    low, high = _range(values)
+    lines = Markup("").join(
+        _polyline(np.linspace(2, width - 2, len(v)), _placed(v, low, high, 3, height - 3), css)
+        for v, (_, css) in zip(values, series, strict=True)
+    )
+    return _svg(width, height, title, lines)
+
+
+def columns(values: Sequence[float], titles: Sequence[str], level: float, title: str) -> Markup:
+    """Upright bars from 0, a tooltip each, and a dashed line at `level`."""
+    width, height, gap = 480, 96, 1.0
+    top = max([level, *values, 1e-9])
+    step = width / max(1, len(values))
+    bars = Markup("").join(
+        Markup('<rect class="bar" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
+            _n(i * step), _n(height * (1 - v / top)), _n(max(step - gap, 0.5)), _n(height * v / top), text
+        )
+        for i, (v, text) in enumerate(zip(values, titles, strict=True))
+    )
+    y = _n(height * (1 - level / top))
+    line = Markup('<line class="level" x1="0" x2="{}" y1="{}" y2="{}"/>').format(width, y, y)
+    return _svg(width, height, title, bars + line)
+
+
+def heat_map(counts: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Markup:
+    """A confusion matrix, rows (truth) adding up to 100 %; counts are the tooltips. Rows without windows stay empty."""
+    cell = 27
+    side = LETTER * min(LONGEST_LABEL, max((len(n) for n in labels), default=1)) + 10
+    total = side + cell * len(labels) + 4
+    parts = []
+    for i, label in enumerate(labels):
+        at = side + cell * i + cell / 2
+        short = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
+        parts.append(Markup('<text class="end" x="{}" y="{}">{}<title>{}</title></text>').format(
+            _n(side - 6), _n(at + 4), short, label
+        ))
+        parts.append(Markup('<text transform="translate({} {}) rotate(-90)">{}<title>{}</title></text>').format(
+            _n(at + 4), _n(side - 6), short, label
+        ))
+    for i, row in enumerate(counts):
+        whole = sum(row)
+        for j, count in enumerate(row):
+            share = count / whole if whole else 0.0
+            x, y = side + cell * j, side + cell * i
+            told = f"{labels[i]} → {labels[j]}: {count} of {whole} ({percent(share, 1)})"
+            box = Markup(
+                '<rect class="{}" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"><title>{}</title></rect>'
+            )
+            parts.append(box.format(
+                "heat" if i == j else "heat off", _n(x), _n(y), cell - 1, cell - 1, _n(0.04 + 0.96 * share), told
+            ))
+            if share >= 0.005:
+                css = "middle on" if share > 0.5 else "middle"
+                parts.append(Markup('<text class="{}" x="{}" y="{}">{:.0f}</text>').format(
+                    css, _n(x + cell / 2 - 0.5), _n(y + cell / 2 + 3.5), 100 * share
+                ))
+    return _svg(total, total, title, Markup("").join(parts), scale=False)
+
+
+def progress(points: Sequence[tuple[float, float]], title: str) -> Markup:
+    """One quantity over training, with its largest and smallest value and the last step written beside."""
+    width, height, left, right, bottom = 220, 92, 44, 6, 16
+    x, y = (np.array([p[i] for p in points], dtype=float) for i in (0, 1))
+    low, high = _range([y])
+    across = left + (x - x[0]) / max(x[-1] - x[0], 1e-9) * (width - left - right)
+    down = _placed(y, low, high, 8, height - bottom - 4)
+    digits = 2 if high - low >= 0.1 else 4
+    marks = [
+        Markup('<text class="end" x="{}" y="{}">{}</text>').format(left - 5, _n(at), number(value, digits))
+        for at, value in ((12, float(y.max())), (height - bottom, float(y.min())))
+    ]
+    frame = Markup('<path class="rule" d="M{} 4V{}H{}"/>').format(left, height - bottom, width - right)
+    ends = Markup('<text x="{}" y="{}">{:.0f}</text><text class="end" x="{}" y="{}">{:.0f}</text>').format(
+        left, height - 3, x[0], width - right, height - 3, x[-1]
+    )
+    if len(points) == 1:
+        line = Markup('<circle class="dot" cx="{}" cy="{}" r="2.5"/>').format(_n(across[0]), _n(down[0]))
+    else:
+        line = _polyline(across, down, "x")
+    return _svg(width, height, title, frame + Markup("").join(marks) + ends + line)
+
+
+def signal_panels(signal: Floats, rebuilt: Floats, rate_hz: float, spans: Sequence[Span], title: str) -> Markup:
+    """One panel an axis, all of one height in g: (window, 3) in g as a wide pale line, `rebuilt` (same) as a thin one;
+    spans below on the same time axis, numbered from 1."""
+    width, left, right, panel, row = 420, 34, 8, 62, 13
+    seconds = len(signal) / rate_hz
+    count = signal.shape[1]
+    bottom = panel * count + row * len(spans) + 4
+
+    def across(t: float) -> float:
+        return left + t / seconds * (width - left - right)
+
+    parts = []
+    step = nice_step(seconds / 5)
+    for k in range(math.floor(seconds / step + 1e-6) + 1):
+        x = _n(across(k * step))
+        parts.append(Markup('<path class="rule" d="M{} 2V{}"/>').format(x, bottom))
+        parts.append(Markup('<text class="middle" x="{}" y="{}">{:g}{}</text>').format(
+            x, bottom + 13, k * step, " s" if k == 0 else ""
+        ))
+    height_g = max(LEAST_SPAN_G, 1.05 * max(float(np.ptp(signal[:, a])) for a in range(count)))
+    times = np.array([across((i + 0.5) / rate_hz) for i in range(len(signal))])
+    for a in range(count):
+        middle = (float(signal[:, a].max()) + float(signal[:, a].min())) / 2
+        low, high = middle - height_g / 2, middle + height_g / 2
+        begin, end = panel * a + 4, panel * (a + 1) - 2
+        tick = nice_step(height_g / 2.5)
+        for k in range(math.ceil(low / tick), math.floor(high / tick) + 1):
+            y = float(_placed(np.array([k * tick]), low, high, begin, end)[0])
+            if begin + 5 <= y <= end - 3:
+                parts.append(Markup('<path class="rule" d="M{} {}H{}"/>').format(left, _n(y), width - right))
+                parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(
+                    left - 4, _n(y + 3.5), f"{k * tick:g}".replace("-", "−")
+                ))
+        parts.append(_polyline(times, _placed(signal[:, a], low, high, begin, end), f"{AXES[a]} pale"))
+        drawn = np.clip(_placed(rebuilt[:, a], low, high, begin, end), begin - 2, end + 2)
+        parts.append(_polyline(times, drawn, AXES[a]))
+        parts.append(Markup('<text class="{}" x="{}" y="{}">{}</text>').format(
+            f"axis {AXES[a]}", 2, begin + 8, AXIS_NAMES[a]
+        ))
+    for i, span in enumerate(spans):
+        y = panel * count + row * i + 3
+        box = Markup(
+            '<rect class="bar" rx="2" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"><title>{}</title></rect>'
+        )
+        wide = across(span.length) - left
+        parts.append(box.format(_n(across(span.t)), y, _n(wide), row - 3, _n(0.25 + 0.75 * span.strength), span.title))
+        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(left - 4, y + 9, i + 1))
+    return _svg(width, bottom + 18, title, Markup("").join(parts))
+
+
+def nice_step(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is at least `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= least * (1 - 1e-9))
+
+
+def _svg(width: float, height: float, title: str, inside: Markup, scale: bool = True) -> Markup:
+    # Natural size as width; where it may shrink, the page's CSS bounds it by what is around it.
+    outer = Markup('<svg class="{}" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">{}</svg>')
+    return outer.format(
+        "scaled" if scale else "fixed", _n(width), _n(height), _n(width), _n(height), title, inside
+    )
+
+
+def _polyline(x: Floats, y: Floats, css: str) -> Markup:
+    points = " ".join(f"{_n(a)},{_n(b)}" for a, b in zip(x, y, strict=True) if math.isfinite(a) and math.isfinite(b))
+    return Markup('<polyline class="{}" points="{}"/>').format(css, points)
+
+
+def _placed(values: Floats, low: float, high: float, top: float, bottom: float) -> Floats:
+    return bottom - (np.asarray(values, dtype=float) - low) / (high - low) * (bottom - top)
+
+
+def _range(values: Sequence[Floats]) -> tuple[float, float]:
+    joined = np.concatenate(values)
+    finite = joined[np.isfinite(joined)]
+    if len(finite) == 0:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0") if abs(value) >= 1 else f"{value:.2g}"

@@ -1,0 +1,145 @@
+"""What every stage shares: batches from memory, the optimiser, checkpoints that a killed run goes on from.
+
+A batch's order and augmentation come from (seed, epoch) alone, so a resumed run draws what the uninterrupted one would.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from mmvq_train.config import Accelerator
+from mmvq_train.data import WindowSet, augment
+
+
+class Batch(NamedTuple):
+    """x (B, window, 3), y (B,), and the windows' rows in their set (B,), for what was computed ahead."""
+
+    x: Tensor
+    y: Tensor
+    row: Tensor
+
+
+class Batches(IterableDataset[Batch]):
+    """One epoch of shuffled, augmented batches; the last one, if short, is left out when others exist."""
+
+    def __init__(self, data: WindowSet, size: int, seed: int, epoch: int, rotation_deg: float, gain: float) -> None:
+        self.data = data
+        self.size = min(size, len(data))
+        self.seed = seed * 100_003 + epoch  # a prime beyond any number of epochs: no two runs share a stream
+        self.rotation_deg = rotation_deg
+        self.gain = gain
+
+    def __len__(self) -> int:
+        return len(self.data) // self.size
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(len(self.data), generator=generator)
+        for start in range(0, len(self) * self.size, self.size):
+            row = order[start : start + self.size]
+            x = augment(self.data.x[row], self.rotation_deg, self.gain, generator)
+            yield Batch(x, self.data.y[row], row)
+
+
+class Stage(L.LightningModule):
+    """A module that trains on a WindowSet with AdamW and one cycle of the learning rate."""
+
+    def __init__(
+        self,
+        data: WindowSet,
+        *,
+        epochs: int,
+        batch: int,
+        learning_rate: float,
+        seed: int,
+        weight_decay: float = 0.01,
+        rotation_deg: float = 10.0,
+        gain: float = 0.05,
+    ) -> None:
+        super().__init__()
+        self.data = data
+        self.epochs = epochs
+        self.batch = batch
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.seed = seed
+        self.rotation_deg, self.gain = rotation_deg, gain
+
+    def on_train_epoch_start(self) -> None:
+        """Dropout, too, comes from (seed, epoch)."""
+        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Made anew every epoch, which is how the epoch's number gets in."""
+        batches = Batches(self.data, self.batch, self.seed, self.current_epoch, self.rotation_deg, self.gain)
+        return DataLoader(batches, batch_size=None, num_workers=0)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; up for a tenth of the steps, then down along a cosine (Smith & Topin 2019)."""
+        wanted = [p for p in self.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(wanted, lr=self.learning_rate, weight_decay=self.weight_decay)
+        steps = self.epochs * max(1, len(self.data) // min(self.batch, len(self.data)))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, self.learning_rate, total_steps=max(2, steps + 1), pct_start=0.1
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def note(self, **values: Tensor | float) -> None:
+        """Log scalars per epoch, and show them beside the progress bar."""
+        self.log_dict(dict(values), on_step=False, on_epoch=True, prog_bar=True, batch_size=1)
+
+
+def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: float = 0.0) -> None:
+    """Train `stage`; checkpoints in run/log/<name>.ckpt, which an interrupted run is resumed from.
+
+    average: share of the last epochs over which weights are averaged (exponentially).
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    checkpoint = run / "log" / f"{name}.ckpt"
+    saver = ModelCheckpoint(
+        dirpath=checkpoint.parent, filename=name, enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    callbacks: list[Callback] = [saver, TQDMProgressBar(refresh_rate=10)]
+    if average > 0:
+        callbacks.append(EMAWeightAveraging(decay=0.99, update_starting_at_epoch=int(stage.epochs * (1 - average))))
+    L.seed_everything(stage.seed, verbose=False)
+    with warnings.catch_warnings():
+        # Data lie in memory, so workers would only cost; stages are short, so logging every step is meant.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*The number of training batches.*")
+        warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists.*")
+        warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists.*")
+        warnings.filterwarnings("ignore", ".*IterableDataset.*has `__len__` defined.*")
+        warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
+        trainer = L.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            max_epochs=stage.epochs,
+            logger=[CSVLogger(run / "log", name=None, version=name), TensorBoardLogger(run / "log", name=None, version=name)],
+            callbacks=callbacks,
+            enable_model_summary=False,
+            reload_dataloaders_every_n_epochs=1,
+            deterministic=True,
+            log_every_n_steps=10,
+        )
+        trainer.fit(stage, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    stage.cpu().eval()
+    checkpoint.unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def in_batches(module: nn.Module, x: Tensor, size: int = 256) -> list[Any]:
+    """Apply a module in evaluation mode to (N, ...) in parts; a list of its results."""
+    module.eval()
+    return [module(part) for part in x.split(size)]

@@ -1,0 +1,112 @@
+"""What each code looks like, how much it is used, which sub-actions it stands for, and whether it may bear a name.
+
+A code's distribution is the mean of the student's sub-action probabilities over the training pieces that got it. That
+alone may be nothing but the class prior (SYSTEMS 4), so a name must pass a permutation test: the code has to occur in
+the activities that own the sub-action more than it does when whole windows swap labels among their wearer's own. The
+largest statistic over all codes in every permutation sets the bar (Westfall & Young 1993), so that one false name in
+twenty runs is expected, not one in twenty codes.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from mmvq_train.codebook import ShapeCodebook
+from mmvq_train.data import WindowSet
+from mmvq_train.evaluate import Judged
+from mmvq_train.student.model import Student
+
+PERMUTATIONS: Final = 200
+LEVEL: Final = 0.05
+LARGEST: Final = 5  # sub-actions kept a code
+
+
+@dataclass(frozen=True)
+class Code:
+    """shape: 32 points of unit deviation; usage: share of its length's pieces; sub_actions: {index: probability}."""
+
+    shape: list[float]
+    length_s: float
+    usage: float
+    sub_actions: dict[int, float]
+    name: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """As in codes.json and the model's metadata."""
+        return {
+            "shape": [self.shape],
+            "length_s": self.length_s,
+            "usage": self.usage,
+            "sub_actions": {str(k): v for k, v in self.sub_actions.items()},
+            "name": self.name,
+        }
+
+
+def describe_codes(
+    student: Student,
+    codebook: ShapeCodebook,
+    judged: Judged,
+    train: WindowSet,
+    entries: tuple[str, ...],
+    membership: Tensor,
+    seed: int,
+) -> list[Code]:
+    """Codes of all lengths, shortest first; the order is that of the published output `codes`.
+
+    entries: texts of the M sub-actions; membership: bool (C, M). Without text no code has a name.
+    """
+    layout, size = student.layout, student.codes.shape[1]
+    out: list[Code] = []
+    for i, (codes, actions) in enumerate(
+        zip(judged.codes.split(layout.counts, 1), judged.sub_actions.split(layout.counts, 1), strict=True)
+    ):
+        count = torch.stack([_counts(codes, k) for k in range(size)], dim=1)  # windows × codes
+        total = count.sum(0)
+        p = torch.zeros(size, actions.shape[-1])
+        for axis in range(layout.axes):
+            p.index_add_(0, codes[..., axis].flatten(), actions.flatten(0, 1))
+        p = p / total.clamp_min(1)[:, None]
+        # Which sub-action a code stands for beyond what an average piece does: the prior is divided out.
+        prior = (p * total[:, None]).sum(0) / total.sum()
+        candidate = (p / prior.clamp_min(1e-9)).masked_fill(p < 1 / p.shape[1], 0).argmax(-1)
+        named = _supported(count, candidate, train, membership, seed + i) if codebook.text is not None else [False] * size
+        drawn = codebook.code_shapes()[i]
+        drawn = drawn / drawn.std(-1, keepdim=True, correction=0).clamp_min(1e-6)
+        for k in range(size):
+            top = p[k].topk(min(LARGEST, p.shape[1]))
+            out.append(Code(
+                [round(v, 3) for v in drawn[k].tolist()],
+                layout.lengths_s[i],
+                round(float(total[k] / total.sum()), 5),
+                {int(m): round(float(v), 4) for v, m in zip(top.values, top.indices, strict=True)},
+                entries[int(candidate[k])] if named[k] else None,
+            ))
+    return out
+
+
+def _counts(codes: Tensor, code: int) -> Tensor:
+    return (codes == code).flatten(1).sum(1).float()
+
+
+def _supported(count: Tensor, candidate: Tensor, train: WindowSet, membership: Tensor, seed: int) -> list[bool]:
+    """For every code, whether its candidate sub-action passes the test."""
+    generator = torch.Generator().manual_seed(seed)
+    owns = membership.float()
+
+    def statistic(labels: Tensor) -> Tensor:
+        by_class = torch.zeros(len(membership), count.shape[1]).index_add_(0, labels, count)
+        return (owns[:, candidate] * by_class).sum(0) / count.sum(0).clamp_min(1)
+
+    groups = [torch.from_numpy((train.subject == s).nonzero()[0]) for s in sorted(set(train.subject.tolist()))]
+    null = []
+    for _ in range(PERMUTATIONS):
+        swapped = train.y.clone()
+        for rows in groups:
+            swapped[rows] = train.y[rows[torch.randperm(len(rows), generator=generator)]]
+        null.append(statistic(swapped))
+    spread = torch.stack(null)
+    mean, deviation = spread.mean(0), spread.std(0).clamp_min(1e-9)
+    bar = torch.quantile(((spread - mean) / deviation).max(1).values, 1 - LEVEL)
+    return [bool(v) for v in ((statistic(train.y) - mean) / deviation > bar) & (count.sum(0) > 0)]

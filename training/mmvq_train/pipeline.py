@@ -1,0 +1,218 @@
+"""bank -> codebook -> teachers -> student -> figures: the stages in order, each skipped if its file is there."""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmvq_train import __version__
+from mmvq_train.calibrate import calibrate
+from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets
+from mmvq_train.config import Config
+from mmvq_train.data import Dataset, load_dataset
+from mmvq_train.evaluate import (
+    ablation_rows,
+    accuracy,
+    codebook_figures,
+    explanation_figures,
+    judge,
+    score,
+)
+from mmvq_train.fitting import fit
+from mmvq_train.names import describe_codes
+from mmvq_train.report import write_report
+from mmvq_train.rundir import load_module, make_student, restore, save_module, write_calibration, write_json
+from mmvq_train.student import Student, StudentStage
+from mmvq_train.teachers import Kind, Knowledge, TeacherStage, knowledge_of, make_teacher
+from mmvq_train.text import (
+    build_action_codebook,
+    embeddings_for,
+    resolve_bank,
+    save_bank,
+    save_embeddings,
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """The bank as stages need it: texts of the M sub-actions, and targets of which membership is in label order."""
+
+    entries: tuple[str, ...]
+    targets: TextTargets
+
+
+def train(config: Config, run: Path) -> dict[str, Any]:
+    """Run (or finish) all stages in `run`; returns the metrics. Raises BadInput for unusable data or bank."""
+    clock = _Clock(run)
+    data = load_dataset(config)
+    for notice in data.notices:
+        say(notice)
+    say(
+        f"{data.name}: {len(data.train)} windows to train, {len(data.calibrate)} to calibrate, {len(data.test)} to "
+        f"test; {len(data.labels)} labels, {data.subjects} wearer{'s' * (data.subjects != 1)}, split by {data.split}"
+    )
+    with clock.stage("bank"):
+        text = _bank(config, data, run)
+    codebook = _codebook(config, data, text, run, clock)
+    knowledge = _teachers(config, data, run, clock)
+    student = _student(config, data, text, codebook, knowledge, run, clock)
+    with clock.stage("figures"):
+        return _figures(config, data, text, codebook, student, run, clock)
+
+
+def say(line: str) -> None:
+    """One line of progress, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _bank(config: Config, data: Dataset, run: Path) -> Text:
+    """Take the bank (the run's own, once it has one), embed it, and make the action codebook."""
+    own = run / "bank.json"
+    bank, notice = resolve_bank(str(own) if own.exists() else config.bank, data.labels)  # in the labels' order
+    embeddings, embedding_notice = embeddings_for(bank)
+    for line in (notice, embedding_notice):
+        if line:
+            say(line)
+    if not own.exists():
+        save_embeddings(bank, embeddings, own.with_suffix(".safetensors"))
+        save_bank(bank, own)
+    actions = build_action_codebook(bank, embeddings, config.codebook.actions)
+    used = np.flatnonzero(actions.membership.any(0))
+    targets = TextTargets(
+        torch.from_numpy(actions.embeddings[used]),
+        torch.from_numpy(actions.membership[:, used]),
+        torch.from_numpy(embeddings.activities),
+    )
+    say(f"text bank {bank.name!r} ({embeddings.encoder}): {len(used)} sub-actions in the action codebook")
+    return Text(tuple(actions.entries[i] for i in used), targets)
+
+
+def _codebook(config: Config, data: Dataset, text: Text, run: Path, clock: "_Clock") -> ShapeCodebook:
+    path = run / "codebook.safetensors"
+    stage = CodebookStage(config, data.train, len(data.labels), text.targets if config.codebook.text else None)
+    if not restore(stage.model, path):
+        with clock.stage("codebook"):
+            fit(stage, "codebook", run, config.accelerator)
+        save_module(stage.model, path, {"stage": "codebook", "mmvq": __version__})
+    return stage.model.eval().requires_grad_(False)
+
+
+def _teachers(config: Config, data: Dataset, run: Path, clock: "_Clock") -> dict[Kind, Knowledge]:
+    wanted: list[Kind] = []
+    if config.teachers.signal:
+        wanted.append("signal")
+    if config.teachers.persistence:
+        wanted.append("persistence")
+    knowledge: dict[Kind, Knowledge] = {}
+    for kind in wanted:
+        path = run / "teachers" / f"{kind}.safetensors"
+        teacher = make_teacher(kind, len(data.labels), config.teachers)
+        with clock.stage(f"teacher {kind}"):
+            if not restore(teacher, path):
+                stage = TeacherStage(kind, config, data.train, len(data.labels))
+                fit(stage, f"teacher-{kind}", run, config.accelerator)
+                test = score(knowledge_of(stage.teacher, data.test.x).logits, data.test)
+                save_module(stage.teacher, path, {"stage": kind, "test_macro_f1": test, "mmvq": __version__})
+                restore(teacher, path)
+            knowledge[kind] = knowledge_of(teacher, data.train.x)
+    return knowledge
+
+
+def _student(
+    config: Config,
+    data: Dataset,
+    text: Text,
+    codebook: ShapeCodebook,
+    knowledge: dict[Kind, Knowledge],
+    run: Path,
+    clock: "_Clock",
+) -> Student:
+    path = run / "student.safetensors"
+    student = make_student(config, len(data.labels), len(text.entries))
+    if restore(student, path):
+        return student
+    membership = text.targets.membership
+    stage = StudentStage(config, data.train, len(data.labels), codebook, list(knowledge.values()), membership)
+    with clock.stage("student"):
+        fit(stage, "student", run, config.accelerator, config.student.average)
+        stage.student.centre(data.train.x)
+        calibrate(stage.student, data.calibrate)
+    about = {
+        "stage": "student",
+        "labels": data.labels,
+        "sub_actions": text.entries,
+        "mmvq": __version__,
+        "data": {key: data.meta.get(f"mmvq.{key}", "") for key in ("citation", "licence")} | {"name": data.name},
+    }
+    save_module(stage.student, path, about)
+    restore(student, path)
+    return student
+
+
+def _figures(
+    config: Config,
+    data: Dataset,
+    text: Text,
+    codebook: ShapeCodebook,
+    student: Student,
+    run: Path,
+    clock: "_Clock",
+) -> dict[str, Any]:
+    membership: Tensor = text.targets.membership
+    test = judge(student, data.test)
+    codes = describe_codes(student, codebook, judge(student, data.train), data.train, text.entries, membership, config.seed)
+    write_json(run / "codes.json", {"schema": 1, "sub_actions": text.entries, "codes": [c.as_json() for c in codes]})
+    write_calibration(run / "calibration.npz", data.train, data.calibrate, config.seed)
+    teachers = {
+        path.stem: {"macro_f1": load_module(path)[1]["test_macro_f1"]}
+        for path in sorted((run / "teachers").glob("*.safetensors"))
+    }
+    metrics = {
+        "schema": 1,
+        "data": data.name,
+        "split": data.split,
+        "fold": config.fold,
+        "subjects": data.subjects,
+        "seed": config.seed,
+        "classes": list(data.labels),
+        "test": accuracy(test.logits.argmax(-1), data.test, len(data.labels)),
+        "teachers": teachers,
+        "ablations": ablation_rows(student, test, data.test, len(data.labels)),
+        "explanation": explanation_figures(student, test, data.test, membership, config.seed),
+        "codebook": codebook_figures(student, codebook, test, data.test, data.train)
+        | {"named": sum(c.name is not None for c in codes)},
+        "seconds": clock.seconds,
+        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+    }
+    write_json(run / "metrics.json", metrics)
+    write_report(run, metrics, codes, student, codebook, data.test, test, text.entries)
+    return metrics
+
+
+class _Clock:
+    """Seconds a stage, added up over interruptions: kept in log/seconds.json."""
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / "log" / "seconds.json"
+        self.seconds: dict[str, float] = json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        say(f"{name} ...")
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 1)
+            write_json(self.path, self.seconds)
+

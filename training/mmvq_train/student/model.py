@@ -1,0 +1,146 @@
+"""The student: pieces -> frozen codes -> contributions that add up to the label.
+
+    piece ─ small learned map ─ z ─ nearest frozen code ─ embedding ─┐
+    offset, log-scale (g) ───────────────────────────────────────────┴─ network of that length ─┬─ contributions (C)
+                                                                                                 └─ sub-actions (M)
+    logits = Σ over tokens of contributions + bias
+
+- A token's rows depend on its own codes, attributes and length, and on nothing else: a reason is the whole reason.
+- The map follows the codebook's encoder (L_KD on z); labels reach only what comes after the codes, so that the codes
+  stay shapes.
+- Contributions are centred: over classes (a constant added to all says nothing), and over the training windows (an
+  average piece counts zero; what all windows share goes into the bias).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmvq_train.codebook.model import TEXT_DIM, ShapeCodebook, attribute_inputs
+from mmvq_train.codebook.quantiser import margins, nearest
+from mmvq_train.pieces import POINTS, Layout, Pieces, PieceValues
+
+
+@dataclass(frozen=True)
+class StudentOutput:
+    """Per window: logits (B, C), codes (B, T, A), margins (B, T, A), attributes (B, T, A, 4: t, length, offset,
+    scale), contributions (B, T, C), sub-action logits (B, T, M), token embeddings (B, T, width), z (B, T, A, d)."""
+
+    logits: Tensor
+    codes: Tensor
+    margins: Tensor
+    attributes: Tensor
+    contributions: Tensor
+    actions: Tensor
+    embeddings: Tensor
+    z: Tensor
+
+
+class Student(nn.Module):
+    """(B, window, 3) in g -> StudentOutput. `codes` (lengths, K, d) and `prototypes` (M, 32) are frozen."""
+
+    codes: Tensor
+    prototypes: Tensor
+    temperature: Tensor
+    threshold: Tensor
+
+    def __init__(
+        self, layout: Layout, size: int, dim: int, classes: int, actions: int, width: int, embedding: int,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.pieces = Pieces(layout)
+        lengths = len(layout.lengths_s)
+        self.map = nn.Linear(POINTS, dim, bias=False)
+        self.register_buffer("codes", torch.zeros(lengths, size, dim))
+        self.register_buffer("prototypes", torch.zeros(actions, TEXT_DIM))
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("threshold", torch.zeros(()))
+        self.embed = nn.Parameter(torch.randn(lengths, layout.axes, size, embedding) * 0.3)
+        inputs = layout.axes * (embedding + 2)
+        self.networks = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout),
+                nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout),
+            )
+            for _ in range(lengths)
+        )
+        self.contribute = nn.ModuleList(nn.Linear(width, classes) for _ in range(lengths))
+        self.act = nn.ModuleList(nn.Linear(width, TEXT_DIM) for _ in range(lengths))
+        self.bias = nn.Parameter(torch.zeros(classes))
+        # Long pieces are few: every length has the same say at the start, and learns its own by its weights.
+        self.share = [4.0 / count for count in layout.counts]
+
+    @torch.no_grad()
+    def adopt(self, codebook: ShapeCodebook) -> None:
+        """Take the frozen codes, the encoder's linear part as the map's start, and the sub-actions' prototypes."""
+        self.codes.copy_(torch.stack([book.codes for book in codebook.books()]))
+        self.map.weight.copy_(codebook.encoder.linear.weight)
+        if codebook.text is not None:
+            self.prototypes.copy_(codebook.text.prototypes())
+
+    def forward(self, x: Tensor) -> StudentOutput:
+        """Cut the windows into pieces and judge them."""
+        return self.judge(self.pieces(x))
+
+    def judge(self, pieces: list[PieceValues], keep: Tensor | None = None) -> StudentOutput:
+        """`keep` (B, T): factors on the tokens' contributions to the logits, for dropout of whole pieces."""
+        parts = [self._length(i, p) for i, p in enumerate(pieces)]
+        joined = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
+        counted = joined["contributions"] if keep is None else joined["contributions"] * keep[..., None]
+        return StudentOutput(logits=counted.sum(1) + self.bias, **joined)
+
+    def _length(self, i: int, piece: PieceValues) -> dict[str, Tensor]:
+        z = self.map(piece.shape)
+        codes = nearest(z, self.codes[i])
+        axes, size, _ = self.embed[i].shape
+        row = codes + size * torch.arange(axes, device=codes.device)
+        embedded = F.embedding(row, self.embed[i].flatten(0, 1))
+        hidden = self.networks[i](torch.cat([embedded, attribute_inputs(piece)], dim=-1).flatten(2))
+        return {
+            "codes": codes,
+            "margins": margins(z.detach(), self.codes[i]),
+            "attributes": self._attributes(i, piece),
+            "contributions": self.contribute[i](hidden) * self.share[i],
+            "actions": self.act[i](hidden) @ self.prototypes.T,
+            "embeddings": hidden,
+            "z": z,
+        }
+
+    def _attributes(self, i: int, piece: PieceValues) -> Tensor:
+        starts = torch.tensor(self.layout.starts(i), dtype=piece.offset.dtype, device=piece.offset.device)
+        t = (starts / self.layout.rate_hz)[:, None].expand_as(piece.offset)
+        length = torch.full_like(t, self.layout.samples(i) / self.layout.rate_hz)
+        return torch.stack([t, length, piece.offset, piece.scale], dim=-1)
+
+    @torch.no_grad()
+    def centre(self, x: Tensor) -> None:
+        """Centre contributions over classes and over the windows x (N, W, 3); every label probability stays as it is."""
+        self.eval()
+        for head in self._heads():
+            head.weight -= head.weight.mean(0, keepdim=True)
+            head.bias -= head.bias.mean()
+        self.bias -= self.bias.mean()
+        mean = torch.stack([self(part).contributions.sum(0) for part in x.split(256)]).sum(0) / len(x)
+        for i, (head, part) in enumerate(zip(self._heads(), mean.split(self.layout.counts), strict=True)):
+            head.bias -= part.mean(0) / self.share[i]
+        self.bias += mean.sum(0)
+
+    def _heads(self) -> list[nn.Linear]:
+        return [head for head in self.contribute if isinstance(head, nn.Linear)]
+
+
+def energy(logits: Tensor) -> Tensor:
+    """Unknown score (B,): −log Σ exp of centred logits; higher = less like anything trained on.
+
+    The energy score of Liu et al. 2020 (arXiv 2010.03759) at temperature 1.
+    """
+    return -logits.logsumexp(-1)
+
+
+def sub_action_probabilities(actions: Tensor) -> Tensor:
+    """(B, T, M) logits -> probabilities. Logits of a student without text are all zero: an even spread."""
+    return F.softmax(actions, dim=-1)

@@ -1,0 +1,21 @@
+"""Stage 2: nets whose judgement the student follows, each on its own view of a window."""
+
+from mmvq_train.teachers.stage import (
+    Kind,
+    Knowledge,
+    PersistenceTeacher,
+    SignalTeacher,
+    TeacherStage,
+    knowledge_of,
+    make_teacher,
+)
+
+__all__ = [
+    "Kind",
+    "Knowledge",
+    "PersistenceTeacher",
+    "SignalTeacher",
+    "TeacherStage",
+    "knowledge_of",
+    "make_teacher",
+]
