@@ -22,11 +22,13 @@ from mmvq_bridge.files import atomic
 
 COLUMNS: Final = ("recording", "subject", "label", "t_ms", "x", "y", "z")
 LIMIT_G: Final = 32.0  # no wrist device measures more; beyond it the unit is wrong
+RATES_HZ: Final = (1.0, 10_000.0)  # what an accelerometer on a person samples at, with room
 STANDARD_GRAVITY: Final = 9.80665  # m/s² in one g
 # At rest a watch shows 1 g. A median near 9.8 means m/s²; the margin covers sets with much movement in them.
 MS2_AT_REST: Final = (8.0, 12.0)
 
 Floats = npt.NDArray[np.float64]
+Column = Sequence[Any] | npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def parse_recordings(data: bytes, path: str, units: str = "g") -> RecordingFile:
     if len(t_ms) == 0:
         raise BadInput(f"{path}: no samples in it; a recording file has one row a sample")
     xyz, notices = _in_g(xyz, units, path)
-    ids = _numbers(columns["recording"], "recording", path).astype(np.int64)
+    ids = _whole_numbers(columns["recording"], "recording", path)
     subjects, labels = list(columns["subject"]), list(columns["label"])
     names = tuple(sorted({label for label in labels if label}))
     index = {label: i for i, label in enumerate(names)}
@@ -125,11 +127,12 @@ def parse_recordings(data: bytes, path: str, units: str = "g") -> RecordingFile:
 
 def write_recordings(path: Path | str, file: RecordingFile) -> None:
     """Write a recording file, Parquet or (suffix .csv) CSV, atomically."""
-    columns: dict[str, Sequence[Any]] = {
+    columns: dict[str, Column] = {
         "recording": np.concatenate([np.full(len(r.t), r.id, np.int32) for r in file.recordings]),
         "subject": [r.subject for r in file.recordings for _ in range(len(r.t))],
         "label": [file.labels[i] if i >= 0 else None for r in file.recordings for i in r.label],
-        "t_ms": np.concatenate([r.t for r in file.recordings]) * 1000.0,
+        # To the nanosecond: 1.009 s times 1000 is not 1009 in binary, and a file must come back as it was.
+        "t_ms": np.round(np.concatenate([r.t for r in file.recordings]) * 1000.0, 6),
     }
     t_ms = np.asarray(columns["t_ms"])
     if np.array_equal(t_ms, np.round(t_ms)):
@@ -164,7 +167,7 @@ def _pyarrow(path: str) -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _parquet_columns(data: bytes, path: str) -> tuple[dict[str, Sequence[Any]], dict[str, str]]:
+def _parquet_columns(data: bytes, path: str) -> tuple[dict[str, Column], dict[str, str]]:
     pa, pq = _pyarrow(path)
     try:
         table = pq.read_table(io.BytesIO(data))
@@ -173,7 +176,7 @@ def _parquet_columns(data: bytes, path: str) -> tuple[dict[str, Sequence[Any]], 
     _check_columns(table.schema.names, path)
     raw = table.schema.metadata or {}
     meta = {k.decode(): v.decode() for k, v in raw.items() if k.startswith(b"mmvq.")}
-    columns = {}
+    columns: dict[str, Column] = {}
     for name in COLUMNS:
         column = table.column(name)
         if name in ("subject", "label"):
@@ -185,15 +188,17 @@ def _parquet_columns(data: bytes, path: str) -> tuple[dict[str, Sequence[Any]], 
     return columns, meta
 
 
-def _csv_columns(data: bytes, path: str) -> tuple[dict[str, Sequence[Any]], dict[str, str]]:
+def _csv_columns(data: bytes, path: str) -> tuple[dict[str, Column], dict[str, str]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput(f"{path}: neither Parquet nor text; a recording file is Parquet or CSV") from None
-    reader = csv.reader(io.StringIO(text))
-    header = [word.strip() for word in next(reader, [])]
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+    except csv.Error as error:
+        raise BadInput(f"{path}: no CSV ({error}); a recording file is Parquet or CSV") from None
+    header, rows = [word.strip() for word in lines[0]] if lines else [], lines[1:]
     _check_columns(header, path)
-    rows = [row for row in reader if row]
     for number, row in enumerate(rows, 1):
         if len(row) != len(header):
             raise BadInput(f"{path}: row {number} has {len(row)} columns, the header {len(header)}; mend that row")
@@ -210,7 +215,7 @@ def _check_columns(names: Iterable[str], path: str) -> None:
         )
 
 
-def _numbers(values: Sequence[Any], column: str, path: str) -> Floats:
+def _numbers(values: Column, column: str, path: str) -> Floats:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except ValueError:
@@ -223,6 +228,17 @@ def _numbers(values: Sequence[Any], column: str, path: str) -> Floats:
             "leave lost samples out, time shows the gap"
         )
     return numbers
+
+
+def _whole_numbers(values: Column, column: str, path: str) -> npt.NDArray[np.int64]:
+    numbers = _numbers(values, column, path)
+    broken = np.flatnonzero((numbers != np.round(numbers)) | (np.abs(numbers) >= 2**31))
+    if len(broken):
+        raise BadInput(
+            f"{path}: row {broken[0] + 1}, column {column}: {numbers[broken[0]]:g} is no 32-bit whole number; "
+            "recordings are numbered 0, 1, 2, ..."
+        )
+    return numbers.astype(np.int64)
 
 
 def _is_number(value: Any) -> bool:
@@ -271,7 +287,7 @@ def counts_per_g(units: str) -> float:
 
 def _declared_rate(text: str, path: str) -> float:
     rate = float(text) if _is_number(text) else 0.0
-    if not 1 <= rate <= 10_000:
+    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
         raise BadInput(f"{path}: mmvq.rate_hz is {text!r}; a rate lies between 1 and 10000 Hz")
     return rate
 
@@ -281,4 +297,10 @@ def _median_rate(recordings: Sequence[Recording], path: str) -> float:
     steps = steps[steps > 0]
     if len(steps) == 0:
         raise BadInput(f"{path}: column t_ms never moves, so there is no rate; t_ms is in milliseconds from the start")
-    return float(1 / np.median(steps))
+    rate = float(1 / np.median(steps))
+    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
+        raise BadInput(
+            f"{path}: column t_ms moves by {np.median(steps) * 1000:g} in the median, which makes {rate:.4g} Hz; "
+            "t_ms is in milliseconds"
+        )
+    return rate

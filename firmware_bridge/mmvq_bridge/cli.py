@@ -1,0 +1,170 @@
+"""The command mmvq-bridge: for now, a simulated wearable (`simulate`)."""
+
+import argparse
+import math
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from mmvq_bridge import __version__
+from mmvq_bridge.command import BadInput, run_command
+from mmvq_bridge.device import PAUSE_S, SimulatedDevice, wear
+from mmvq_bridge.faults import KINDS, FaultyLine, parse_faults
+from mmvq_bridge.recordings import Recording, RecordingFile, read_recordings
+
+PROG = "mmvq-bridge"
+
+SIMULATE_HELP = f"""\
+Play a recording as a wearable on a serial port would: protocol 1 through a pseudo-terminal at PATH (Linux).
+The device boots when a reader opens PATH; the port vanishes when the recording is over. Several recordings
+are one wearing with {PAUSE_S:g} s between them. The same file, seed and faults give the same bytes.
+"""
+SIMULATE_EXAMPLES = """\
+examples:
+  mmvq-bridge simulate walk.csv --link /tmp/wrist &
+  mmvq-run --port /tmp/wrist
+
+  mmvq-bridge simulate wisdm.parquet --link /tmp/wrist --subject 1600 --speed max
+  mmvq-bridge simulate walk.csv --link /tmp/wrist --fault drop=0.01 --fault corrupt=0.01 --fault unplug=60
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0 done, 1 failed, 2 wrong usage or bad input, 130 on Ctrl-C."""
+    return run_command(PROG, _work, argv)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is one line, as every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see {self.prog} --help")
+
+
+def _work(argv: Sequence[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    return _simulate(arguments)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog=PROG, description="Between a wearable's bytes and samples: protocol 1, and a device to try.")
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    simulate = commands.add_parser(
+        "simulate",
+        help="play a recording as a wearable on a serial port would",
+        description=SIMULATE_HELP,
+        epilog=SIMULATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    simulate.add_argument("file", metavar="FILE", help="recording file: Parquet, or CSV with the same header")
+    simulate.add_argument("--link", metavar="PATH", required=True, help="where the port appears; must not exist")
+    simulate.add_argument(
+        "--speed",
+        metavar="X",
+        default="1",
+        type=_speed,
+        help="1 is true speed (default), 10 ten times as fast, max as fast as the reader reads",
+    )
+    simulate.add_argument("--subject", metavar="S", action="append", help="play this wearer only (may be repeated)")
+    simulate.add_argument(
+        "--recording", metavar="N", action="append", type=int, help="play this recording only (may be repeated)"
+    )
+    simulate.add_argument(
+        "--seed",
+        metavar="N",
+        default=0,
+        type=_seed,
+        help="places of the faults, and the boot_id: another seed is another boot (default 0)",
+    )
+    simulate.add_argument(
+        "--fault",
+        metavar="KIND=X",
+        action="append",
+        default=[],
+        help="may be repeated. " + "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items()),
+    )
+    return parser
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    try:
+        from mmvq_bridge import link
+    except ImportError:
+        raise BadInput("simulate needs pseudo-terminals, which this system lacks; use Linux") from None
+
+    line = FaultyLine(parse_faults(arguments.fault), arguments.seed)
+    file = read_recordings(arguments.file)
+    recordings = _chosen(file, arguments.subject, arguments.recording)
+    device = SimulatedDevice(*wear(recordings, file.rate_hz), file.rate_hz, boot_id=arguments.seed)
+    # So that the link goes away on `kill` as well.
+    signal.signal(signal.SIGTERM, _terminate)
+    for notice in file.notices:
+        _tell(notice)
+    with link.PseudoTerminal(arguments.link) as port:
+        many = f"{len(recordings)} recording{'s' * (len(recordings) > 1)}"
+        _tell(f"{many}, {device.duration_s:.1f} s at {file.rate_hz:g} Hz; {port.link} waits for a reader")
+        played = link.play(port, line, device, arguments.speed, lambda: _tell("a reader is there: booted"))
+    ending = "unplugged" if line.faults.unplug_s < device.duration_s else "recording over"
+    losses = {
+        "dropped on the line": line.dropped,
+        "corrupted": line.corrupted,
+        "while nobody listened": played.unheard,
+        "the reader was too slow for": played.overrun,
+    }
+    lost = "".join(f"; {count} {what}" for what, count in losses.items() if count)
+    unread = f"; {played.unread} bytes were never read" if played.unread else ""
+    _tell(f"{ending}: {played.sent} frames sent{lost}{unread}")
+    return 0
+
+
+def _chosen(file: RecordingFile, subjects: Sequence[str] | None, numbers: Sequence[int] | None) -> list[Recording]:
+    for subject in subjects or []:
+        if subject not in file.subjects:
+            raise BadInput(f"{file.path}: no subject {subject!r}; it has {_some(file.subjects)}")
+    for number in numbers or []:
+        if number not in [recording.id for recording in file.recordings]:
+            raise BadInput(f"{file.path}: no recording {number}; it has {_some([r.id for r in file.recordings])}")
+    chosen = [
+        recording
+        for recording in file.recordings
+        if (not subjects or recording.subject in subjects) and (not numbers or recording.id in numbers)
+    ]
+    if not chosen:
+        raise BadInput(f"{file.path}: no such recording by such a subject; leave --recording or --subject out")
+    return chosen
+
+
+def _some(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names[:12])) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return math.inf
+    speed = float(text)
+    if not 0 < speed < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither above 0 nor the word max")
+    return speed
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} does not lie between 0 and 2^32 - 1, where a boot_id lies")
+    return seed
+
+
+def _tell(message: str) -> None:
+    print(f"{PROG}: {message}", file=sys.stderr, flush=True)
+
+
+def _terminate(number: int, at: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
