@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import onnx
 
+from mmvq_export.compact import compact
 from mmvq_export.gates import Gate, compare, honesty_error, run_file, run_student
 from mmvq_export.metadata import describe, seal
 from mmvq_export.quantize import Target, quantize
-from mmvq_export.trace import Batch, fold, trace
+from mmvq_export.trace import Batch, fold, strip, trace
 from mmvq_train.rundir import TrainedRun, load_run
 
 Quantization = Literal["none", "int8"]
@@ -54,6 +55,8 @@ def export_run(path: Path, quantization: Quantization, target: Target, batch: Ba
     if quantization == "int8":
         model = quantize(model, x[~held_out], target)
         name = f"int8 static QDQ, {target}"
+    strip(model)
+    compact(model)
     data = model.SerializeToString()
     step = batch if isinstance(batch, int) else 64
     windows = x[held_out]

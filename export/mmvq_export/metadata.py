@@ -26,7 +26,7 @@ def describe(run: TrainedRun, quantization: str, parity: dict[str, Any]) -> dict
         "hop_s": config.hop_s,
         "units": "g",
         "axes": "xyz",
-        "bias": [float(v) for v in student.bias],
+        "bias": student.bias.tolist(),
         "temperature": float(student.temperature),
         "unknown_threshold": float(student.threshold),
         "sub_actions": list(run.sub_actions),

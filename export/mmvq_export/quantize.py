@@ -5,8 +5,10 @@ reason with it, long before it changes the label (EDGE 1). Which nodes come afte
 those that an ArgMax feeds.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -38,7 +40,8 @@ class _Windows(CalibrationDataReader):
 def quantize(model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: Target) -> onnx.ModelProto:
     """The int8 model, its ranges taken from windows of training people."""
     shape = model.graph.input[0].type.tensor_type.shape.dim[0]
-    with tempfile.TemporaryDirectory() as folder:
+    # Its advice to pre-process first does not apply: what it would fold is folded, and it logs to the root.
+    with tempfile.TemporaryDirectory() as folder, quiet_root():
         source, result = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, str(source))
         quantize_static(
@@ -53,6 +56,18 @@ def quantize(model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: T
             nodes_to_quantize=after_codes(model),
         )
         return onnx.load(str(result))
+
+
+@contextmanager
+def quiet_root() -> Iterator[None]:
+    """Let the root logger pass errors only."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def after_codes(model: onnx.ModelProto) -> list[str]:

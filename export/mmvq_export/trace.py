@@ -1,5 +1,6 @@
 """The student as an ONNX graph: one input, the named outputs of DESIGN 3.5, nothing of this machine in it."""
 
+import copy
 import logging
 import tempfile
 import warnings
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvq_train.student.model import Student, energy
+from mmvq_train.student.model import ActionHead, Student, energy
 
 OPSET: Final = 20  # the contract's ceiling
 OUTPUTS: Final = (
@@ -53,21 +54,14 @@ class Deployed(nn.Module):
 
 def fold(student: Student) -> Student:
     """A copy whose constant factors are inside its weights: fewer nodes, the same numbers but for rounding."""
-    import copy
-
     folded = copy.deepcopy(student).eval()
     with torch.no_grad():
-        for i in range(len(folded.share)):
-            contribute, act = folded.contribute[i], folded.act[i]
-            assert isinstance(contribute, nn.Linear) and isinstance(act, nn.Linear)
-            contribute.weight *= folded.share[i]
-            contribute.bias *= folded.share[i]
-            meant = nn.Linear(act.in_features, len(folded.prototypes))
-            meant.weight.copy_(folded.prototypes @ act.weight)
-            meant.bias.copy_(folded.prototypes @ act.bias)
-            folded.act[i] = meant
-        folded.share = [1.0] * len(folded.share)
-        folded.prototypes = torch.eye(len(folded.prototypes))
+        for head, share in zip(folded.heads(), folded.share, strict=True):
+            head.weight *= share
+            head.bias *= share
+    folded.share = [1.0] * len(folded.share)
+    if isinstance(folded.act, ActionHead):
+        folded.act = folded.act.folded()
     return folded
 
 

@@ -182,6 +182,15 @@ def test_examples_are_of_different_labels_and_name_their_pieces(tmp_path, traine
         assert values == sorted(values, reverse=True) and len(values) == 5
 
 
+def test_codes_of_a_piece_are_numbered_over_all_lengths(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    rows = re.findall(r"<li><span>\d\. ([\d.]+)–([\d.]+) s</span>.*?codes ([\d, ]+)<", text, re.DOTALL)
+    assert rows
+    for start, end, codes in rows:
+        long = float(end) - float(start) > 1.5
+        assert all((int(k) >= SIZE) == long for k in codes.split(", "))
+
+
 def test_missing_and_undefined_numbers_are_dashes(tmp_path, trained):
     metrics = trained["metrics"] | {"explanation": {"deletion_correlation": float("nan")}, "teachers": {}}
     text, _ = write(tmp_path, trained, metrics=metrics)
@@ -256,7 +265,8 @@ def test_numbers_are_shown_with_three_digits_or_a_dash(value, text):
 
 
 def test_shares_are_shown_as_per_cent():
-    assert (percent(0.784), percent(0.0123, 1), percent(None), percent(-0.05)) == ("78\u202f%", "1.2\u202f%", "–", "−5\u202f%")
+    shown = [percent(0.784), percent(0.0123, 1), percent(None), percent(-0.05)]
+    assert shown == ["78\u202f%", "1.2\u202f%", "–", "−5\u202f%"]
 
 
 def test_steps_of_an_axis_are_one_two_or_five_times_a_power_of_ten():

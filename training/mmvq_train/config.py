@@ -29,7 +29,7 @@ class PiecesConfig:
 class CodebookConfig:
     """Stage 1: shape codes, learnt with text as target, then frozen."""
 
-    size: int = 48
+    size: int = 32
     """Codes a length."""
     dim: int = 16
     """Size of a code."""

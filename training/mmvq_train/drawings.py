@@ -17,6 +17,7 @@ from markupsafe import Markup
 Floats = npt.NDArray[np.floating]
 
 MISSING: Final = "–"
+NARROW: Final = "\u202f"  # a narrow space that does not break: "78 %" stays on one line
 AXES: Final = ("x", "y", "z", "m")  # css classes; m is the magnitude
 AXIS_NAMES: Final = ("x", "y", "z", "|a|")
 LETTER: Final = 6.2  # mean width of a letter at font size 11, in units of the drawing
@@ -48,7 +49,7 @@ def percent(value: float | None, digits: int = 0) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     text = f"{100 * value:.{digits}f}".replace("-", "−")
-    return f"{text} %"
+    return f"{text}{NARROW}%"
 
 
 def curves(series: Sequence[tuple[Sequence[float], str]], title: str, width: int = 92, height: int = 38) -> Markup:
@@ -139,7 +140,7 @@ def progress(points: Sequence[tuple[float, float]], title: str) -> Markup:
 def signal_panels(signal: Floats, rebuilt: Floats, rate_hz: float, spans: Sequence[Span], title: str) -> Markup:
     """One panel an axis, all of one height in g: (window, 3) in g as a wide pale line, `rebuilt` (same) as a thin one;
     spans below on the same time axis, numbered from 1."""
-    width, left, right, panel, row = 420, 34, 8, 62, 13
+    width, left, right, panel, row = 420, 46, 8, 62, 13
     seconds = len(signal) / rate_hz
     count = signal.shape[1]
     bottom = panel * count + row * len(spans) + 4
@@ -155,10 +156,11 @@ def signal_panels(signal: Floats, rebuilt: Floats, rate_hz: float, spans: Sequen
         parts.append(Markup('<text class="middle" x="{}" y="{}">{:g}{}</text>').format(
             x, bottom + 13, k * step, " s" if k == 0 else ""
         ))
-    height_g = max(LEAST_SPAN_G, 1.05 * max(float(np.ptp(signal[:, a])) for a in range(count)))
+    ranges = [_range([signal[:, a], rebuilt[:, a]]) for a in range(count)]
+    height_g = max(LEAST_SPAN_G, *(1.05 * (high - low) for low, high in ranges))
     times = np.array([across((i + 0.5) / rate_hz) for i in range(len(signal))])
     for a in range(count):
-        middle = (float(signal[:, a].max()) + float(signal[:, a].min())) / 2
+        middle = sum(ranges[a]) / 2
         low, high = middle - height_g / 2, middle + height_g / 2
         begin, end = panel * a + 4, panel * (a + 1) - 2
         tick = nice_step(height_g / 2.5)
@@ -170,8 +172,7 @@ def signal_panels(signal: Floats, rebuilt: Floats, rate_hz: float, spans: Sequen
                     left - 4, _n(y + 3.5), f"{k * tick:g}".replace("-", "−")
                 ))
         parts.append(_polyline(times, _placed(signal[:, a], low, high, begin, end), f"{AXES[a]} pale"))
-        drawn = np.clip(_placed(rebuilt[:, a], low, high, begin, end), begin - 2, end + 2)
-        parts.append(_polyline(times, drawn, AXES[a]))
+        parts.append(_polyline(times, _placed(rebuilt[:, a], low, high, begin, end), AXES[a]))
         parts.append(Markup('<text class="{}" x="{}" y="{}">{}</text>').format(
             f"axis {AXES[a]}", 2, begin + 8, AXIS_NAMES[a]
         ))

@@ -5,6 +5,7 @@ inside the label's set; codebook figures: use, perplexity, smallest distance, ag
 encoder that they follow.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -175,11 +176,11 @@ def ablation_rows(student: Student, judged: Judged, data: WindowSet, classes: in
             "without": f"pieces of {student.layout.lengths_s[i]:g} s",
             "macro_f1": accuracy(left.argmax(-1), data, classes)["macro_f1"],
         })
-    embed = student.embed.detach().clone()
-    with torch.no_grad():
-        student.embed.copy_(embed.mean(2, keepdim=True).expand_as(embed))
-        blind = torch.cat([o.logits for o in in_batches(student, data.x)])
-        student.embed.copy_(embed)
+    blinded = copy.deepcopy(student)
+    for table in blinded.embed:
+        by_axis = table.data.view(student.layout.axes, student.size, -1)
+        by_axis.copy_(by_axis.mean(1, keepdim=True).expand_as(by_axis))
+    blind = torch.cat([o.logits for o in in_batches(blinded, data.x)])
     rows.append({"without": "shape codes", "macro_f1": accuracy(blind.argmax(-1), data, classes)["macro_f1"]})
     return rows
 

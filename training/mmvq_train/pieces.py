@@ -81,7 +81,8 @@ def resampling_matrix(samples: int, points: int = POINTS) -> Tensor:
     rows = np.arange(len(position))
     matrix[rows, left] += 1 - (position - left)
     matrix[rows, left + 1] += position - left
-    return torch.tensor(matrix.reshape(points, -1, samples).mean(axis=1).T, dtype=torch.float32)
+    # Weights are such as half precision can hold, so that a model file may store them in two bytes unchanged.
+    return torch.tensor(matrix.reshape(points, -1, samples).mean(axis=1).T, dtype=torch.float16).float()
 
 
 class Pieces(nn.Module):
@@ -103,7 +104,7 @@ class Pieces(nn.Module):
 
     def _values(self, x: Tensor, length: int) -> PieceValues:
         index = self.get_buffer(f"index_{length}")
-        raw = x[:, :, index].transpose(1, 2)  # (B, T, A, n)
+        raw = x.index_select(2, index.flatten()).unflatten(2, index.shape).transpose(1, 2)  # (B, T, A, n)
         offset = raw.mean(-1)
         centred = raw - offset[..., None]
         scale = (centred.square().mean(-1) + 1e-12).sqrt()

@@ -53,11 +53,12 @@ STAGES: Final = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A number and what it means in plain words."""
+    """A number, what it means in plain words, and what to hold it against, if anything."""
 
     name: str
     value: str
     meaning: str
+    beside: str = ""
 
 
 def write_report(
@@ -103,20 +104,21 @@ def _figures(metrics: dict[str, Any], codes: int) -> list[Figure]:
                "error, averaged over the labels, so that rare ones count as much as common ones. 1 is perfect."),
         Figure("Balanced accuracy", number(test.get("balanced_accuracy")), "The share of each label's windows that got "
                f"this label, averaged over the labels. Guessing gives {number(1 / len(metrics['classes']))}."),
-        Figure("Shape error", f"{number(book.get('shape_error'))} · k-means {number(book.get('shape_error_kmeans'))}",
-               "How much of a piece's shape its code does not show (1 − ρ²): 0 is a true picture, 1 is fiction. "
-               "k-means with as many shapes, fitted on the training people for this alone, is the yardstick."),
-        Figure("Deletion", f"{number(drops[0], 2)} · random {number(drops[1], 2)}", "How far the label's log-odds fall "
-               "when the three short pieces named as reasons are flattened, and when three random ones of the same "
-               "lengths are. True reasons cost more."),
+        Figure("Shape error", number(book.get("shape_error")), "How much of a piece's shape its code does not show "
+               "(1 − ρ²): 0 is a true picture, 1 is fiction. k-means with as many shapes, fitted on the "
+               "training people for this alone, is the yardstick.",
+               f"k-means: {number(book.get('shape_error_kmeans'))}"),
+        Figure("Deletion", number(drops[0], 2), "How far the label's log-odds fall when the three short pieces "
+               "named as reasons are flattened, and when three random ones of the same lengths are. True reasons "
+               "cost more.", f"random pieces: {number(drops[1], 2)}"),
         Figure("Named pieces win", percent(explained.get("deletion_named_wins")), "The share of windows in which "
                "flattening the named pieces costs more than flattening random ones. 50 % would be chance."),
         Figure("Claim against effect", number(explained.get("deletion_correlation"), 2), "Correlation of a piece's "
                "contribution with what flattening it does. 1 is full agreement, 0 is none."),
-        Figure("Sub-actions in set", f"{percent(explained.get('sub_actions_in_set'))} · chance "
-               f"{percent(explained.get('sub_actions_in_set_chance'))}", "How much of the sub-action probability falls "
-               "on what the text bank lists for the true label; chance is an even spread."),
-        Figure("Additivity", number(explained.get("additivity"), 6), "The largest difference between a label's "
+        Figure("Sub-actions in set", percent(explained.get("sub_actions_in_set")), "How much of the sub-action "
+               "probability falls on what the text bank lists for the true label; chance is an even spread.",
+               f"chance: {percent(explained.get('sub_actions_in_set_chance'))}"),
+        Figure("Additivity", number(explained.get("additivity")), "The largest difference between a label's "
                "score and the sum of its pieces' contributions: only rounding, as the reasons are the whole reason."),
         Figure("Code agreement", percent(book.get("code_agreement_with_encoder")), "How often the student gives a "
                "piece the code that the codebook's own, larger encoder gives."),
@@ -185,7 +187,8 @@ def _examples(
     entries: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     probability = (judged.logits / student.temperature).softmax(-1)
-    rows = _choose(probability, test.y)
+    typical, mistakes = _choose(probability, test.y)
+    rows = typical + mistakes
     x = test.x[rows]
     rebuilt = _rebuilt(codebook, x)
     with torch.no_grad():
@@ -199,13 +202,14 @@ def _examples(
             Span(p["t"], p["length"], min(1.0, max(0.0, p["contribution"] / strongest)), f"piece {n}: {p['what']}")
             for n, p in enumerate(pieces, 1)
         ]
-        rest = float((x[i] - rebuilt[i]).square().sum() / (x[i] - x[i].mean(0)).square().sum().clamp_min(1e-9))
         out.append({
             "truth": labels[truth],
             "said": labels[said],
             "right": truth == said,
             "p": float(probability[row, said]),
-            "explained": 1 - rest,
+            "kind": "typical" if i < len(typical) else "a sure mistake",
+            "error_g": float((x[i] - rebuilt[i]).square().mean().sqrt()),
+            "movement_g": float((x[i] - x[i].mean(0)).square().mean().sqrt()),
             "drawing": signal_panels(
                 x[i].numpy(), rebuilt[i].numpy(), student.layout.rate_hz, spans,
                 f"A window of {labels[truth]}: signal, its reconstruction, and the pieces that counted most",
@@ -252,7 +256,7 @@ def _because(
 
 
 def _compared(piece: list[float], code: Code, index: int, axis: int) -> Markup:
-    title = f"{AXIS_NAMES[axis]}: the piece (grey) and code {index}"
+    title = f"{AXIS_NAMES[axis]}: the piece (grey) and code {index}, {code.name or 'unnamed'}"
     return curves([(piece, "soft"), (code.shape, AXES[axis])], title, width=72, height=34)
 
 
@@ -265,7 +269,7 @@ def _rebuilt(codebook: ShapeCodebook, x: Tensor) -> Tensor:
     return codebook.rebuild(features, codebook.hidden(features))
 
 
-def _choose(probability: Tensor, truth: Tensor) -> list[int]:
+def _choose(probability: Tensor, truth: Tensor) -> tuple[list[int], list[int]]:
     """Rows of typical windows (the median in the true label's probability) of labels spread over all that occur, then
     the surest mistakes of further windows, each of another true label."""
     present = truth.unique().tolist()
@@ -276,15 +280,14 @@ def _choose(probability: Tensor, truth: Tensor) -> list[int]:
         order = probability[own, label].argsort(stable=True)
         rows.append(int(own[order[(len(own) - 1) // 2]]))
     sure, said = probability.max(-1)
-    seen: set[int] = set()
+    mistakes: dict[int, int] = {}
     for row in sure.argsort(descending=True, stable=True).tolist():
-        if len(seen) == MISTAKES:
+        if len(mistakes) == MISTAKES:
             break
         label = int(truth[row])
-        if int(said[row]) != label and label not in seen and row not in rows:
-            seen.add(label)
-            rows.append(row)
-    return rows
+        if int(said[row]) != label and label not in mistakes and row not in rows:
+            mistakes[label] = row
+    return rows, list(mistakes.values())
 
 
 def _curves(path: Path) -> list[tuple[str, float, Markup]]:

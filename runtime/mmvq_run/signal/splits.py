@@ -42,9 +42,10 @@ def load_folds(path: Path | str) -> dict[str, tuple[str, ...]]:
 
 
 def split_by_subject(folds: Mapping[str, Sequence[str]], fold: int, subjects: Sequence[str]) -> Split:
-    """Fold `fold` tests; about every seventh of the others (one at least) is held out for calibration.
+    """Fold `fold` tests; every eighth of the others (one at least) is held out for calibration.
 
-    Subjects that no fold names are left out. Raises BadInput if the fold is missing or a side would be empty.
+    Subjects that no fold names are left out. With a single training subject nobody is held out (`calibrate` is
+    empty). Raises BadInput if the fold is missing or a side would be empty.
     """
     if str(fold) not in folds:
         raise BadInput(f"fold {fold} is not in the split (it has {', '.join(sorted(folds))}); choose one with --fold")
@@ -52,10 +53,10 @@ def split_by_subject(folds: Mapping[str, Sequence[str]], fold: int, subjects: Se
     test = tuple(s for s in folds[str(fold)] if s in present)
     rest = [s for k in sorted(folds) if k != str(fold) for s in folds[k] if s in present]
     rest.sort(key=lambda s: (len(s), s))
-    if not test or len(rest) < 2:
+    if not test or not rest:
         raise BadInput(
-            f"fold {fold} leaves {len(rest)} subjects to train and {len(test)} to test; "
-            "the data need two and one at least: check --split against the column subject"
+            f"fold {fold} leaves {len(rest)} subjects to train and {len(test)} to test, and each side needs one: "
+            "check --split against the column subject"
         )
-    calibrate = tuple(rest[3::7]) or (rest[-1],)
+    calibrate = tuple(rest[4::8]) or tuple(rest[1:][-1:])
     return Split(tuple(s for s in rest if s not in calibrate), calibrate, test)

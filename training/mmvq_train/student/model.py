@@ -38,11 +38,37 @@ class StudentOutput:
     z: Tensor
 
 
+class ActionHead(nn.Module):
+    """Token embeddings (..., width) -> sub-action logits (..., M): how near they come to each sub-action's text.
+
+    `prototypes` (M, 32) are the texts in the joint space, frozen; all zero without text, which makes every sub-action
+    equally likely.
+    """
+
+    prototypes: Tensor
+
+    def __init__(self, width: int, actions: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, TEXT_DIM)
+        self.register_buffer("prototypes", torch.zeros(actions, TEXT_DIM))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """One product for the place in the joint space, one for the likeness to each text."""
+        return self.linear(embeddings) @ self.prototypes.T
+
+    @torch.no_grad()
+    def folded(self) -> nn.Linear:
+        """Both products as one."""
+        one = nn.Linear(self.linear.in_features, len(self.prototypes))
+        one.weight.copy_(self.prototypes @ self.linear.weight)
+        one.bias.copy_(self.prototypes @ self.linear.bias)
+        return one
+
+
 class Student(nn.Module):
-    """(B, window, 3) in g -> StudentOutput. `codes` (lengths, K, d) and `prototypes` (M, 32) are frozen."""
+    """(B, window, 3) in g -> StudentOutput. `codes` (lengths, K, d) are frozen."""
 
     codes: Tensor
-    prototypes: Tensor
     temperature: Tensor
     threshold: Tensor
 
@@ -56,10 +82,13 @@ class Student(nn.Module):
         lengths = len(layout.lengths_s)
         self.map = nn.Linear(POINTS, dim, bias=False)
         self.register_buffer("codes", torch.zeros(lengths, size, dim))
-        self.register_buffer("prototypes", torch.zeros(actions, TEXT_DIM))
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("threshold", torch.zeros(()))
-        self.embed = nn.Parameter(torch.randn(lengths, layout.axes, size, embedding) * 0.3)
+        self.size = size
+        # Row axis · size + code of a length's table: a code means another thing on another axis.
+        self.embed = nn.ParameterList(
+            nn.Parameter(torch.randn(layout.axes * size, embedding) * 0.3) for _ in range(lengths)
+        )
         inputs = layout.axes * (embedding + 2)
         self.networks = nn.ModuleList(
             nn.Sequential(
@@ -69,7 +98,7 @@ class Student(nn.Module):
             for _ in range(lengths)
         )
         self.contribute = nn.ModuleList(nn.Linear(width, classes) for _ in range(lengths))
-        self.act = nn.ModuleList(nn.Linear(width, TEXT_DIM) for _ in range(lengths))
+        self.act: ActionHead | nn.Linear = ActionHead(width, actions)
         self.bias = nn.Parameter(torch.zeros(classes))
         # Long pieces are few: every length has the same say at the start, and learns its own by its weights.
         self.share = [4.0 / count for count in layout.counts]
@@ -79,8 +108,8 @@ class Student(nn.Module):
         """Take the frozen codes, the encoder's linear part as the map's start, and the sub-actions' prototypes."""
         self.codes.copy_(torch.stack([book.codes for book in codebook.books()]))
         self.map.weight.copy_(codebook.encoder.linear.weight)
-        if codebook.text is not None:
-            self.prototypes.copy_(codebook.text.prototypes())
+        if codebook.text is not None and isinstance(self.act, ActionHead):
+            self.act.prototypes.copy_(codebook.text.prototypes())
 
     def forward(self, x: Tensor) -> StudentOutput:
         """Cut the windows into pieces and judge them."""
@@ -91,21 +120,20 @@ class Student(nn.Module):
         parts = [self._length(i, p) for i, p in enumerate(pieces)]
         joined = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
         counted = joined["contributions"] if keep is None else joined["contributions"] * keep[..., None]
-        return StudentOutput(logits=counted.sum(1) + self.bias, **joined)
+        actions = self.act(joined["embeddings"])
+        return StudentOutput(logits=counted.sum(1) + self.bias, actions=actions, **joined)
 
     def _length(self, i: int, piece: PieceValues) -> dict[str, Tensor]:
         z = self.map(piece.shape)
         codes = nearest(z, self.codes[i])
-        axes, size, _ = self.embed[i].shape
-        row = codes + size * torch.arange(axes, device=codes.device)
-        embedded = F.embedding(row, self.embed[i].flatten(0, 1))
+        row = codes + self.size * torch.arange(self.layout.axes, device=codes.device)
+        embedded = F.embedding(row, self.embed[i])
         hidden = self.networks[i](torch.cat([embedded, attribute_inputs(piece)], dim=-1).flatten(2))
         return {
             "codes": codes,
             "margins": margins(z.detach(), self.codes[i]),
             "attributes": self._attributes(i, piece),
             "contributions": self.contribute[i](hidden) * self.share[i],
-            "actions": self.act[i](hidden) @ self.prototypes.T,
             "embeddings": hidden,
             "z": z,
         }
@@ -120,16 +148,17 @@ class Student(nn.Module):
     def centre(self, x: Tensor) -> None:
         """Centre contributions over classes and over the windows x (N, W, 3); every label probability stays as it is."""
         self.eval()
-        for head in self._heads():
+        for head in self.heads():
             head.weight -= head.weight.mean(0, keepdim=True)
             head.bias -= head.bias.mean()
         self.bias -= self.bias.mean()
         mean = torch.stack([self(part).contributions.sum(0) for part in x.split(256)]).sum(0) / len(x)
-        for i, (head, part) in enumerate(zip(self._heads(), mean.split(self.layout.counts), strict=True)):
+        for i, (head, part) in enumerate(zip(self.heads(), mean.split(self.layout.counts), strict=True)):
             head.bias -= part.mean(0) / self.share[i]
         self.bias += mean.sum(0)
 
-    def _heads(self) -> list[nn.Linear]:
+    def heads(self) -> list[nn.Linear]:
+        """What turns token embeddings into contributions, shortest length first."""
         return [head for head in self.contribute if isinstance(head, nn.Linear)]
 
 

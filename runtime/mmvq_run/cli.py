@@ -1,0 +1,207 @@
+"""The command mmvq-run: samples from a wearable, a pipe or a file in, activities with their reasons out."""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import Final, NoReturn
+
+from mmvq_bridge import __version__
+from mmvq_bridge.command import BadInput, run_command
+from mmvq_bridge.recordings import RecordingFile, counts_per_g
+from mmvq_run.explain import SHOWN
+from mmvq_run.metadata import Metadata
+from mmvq_run.model import Model, find_model
+from mmvq_run.pipeline import Options
+from mmvq_run.play import play_recordings, play_records
+from mmvq_run.records import Record, Tick
+from mmvq_run.score import Score
+from mmvq_run.session import Session
+from mmvq_run.sinks import choose
+from mmvq_run.sinks.capture import capture_to
+from mmvq_run.sources.files import open_file, paced
+from mmvq_run.sources.pipe import open_pipe
+from mmvq_run.sources.serial_port import read_port
+from mmvq_run.stop import Stop
+from mmvq_run.timing import TimedModel, summary
+
+PROG: Final = "mmvq-run"
+DEMO: Final = Path(__file__).parent / "packaged" / "demo.mmvqcap"
+INTERRUPTED: Final = 130
+
+EXAMPLES = """\
+examples:
+  mmvq-run --demo
+  mmvq-run --port /dev/ttyUSB0 --record morning.mmvqcap
+  mmvq-run --input morning.mmvqcap --format jsonl --explain full
+  mmvq-run --input wisdm.parquet --score > events.jsonl
+
+exit status: 0 done, 1 failed while working (a port stayed away), 2 wrong usage or bad input, 130 on Ctrl-C
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; gives the exit status."""
+    return run_command(PROG, _work, argv)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is one line, as every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see {self.prog} --help")
+
+
+def _work(argv: Sequence[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    _check(arguments)
+    stop = Stop()
+    try:
+        with stop.on_signals():
+            _run(arguments, stop)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`). Python flushes at exit once more, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return INTERRUPTED if stop.asked else 0
+
+
+def _run(arguments: argparse.Namespace, stop: Stop) -> None:
+    path = find_model(arguments.model)
+    model = TimedModel(Model(path))
+    _say(f"model {path} ({model.metadata.name})")
+    _check_hop(arguments.hop_s, model.metadata)
+    options = Options(arguments.hop_s, arguments.explain, arguments.units)
+    sink = choose(arguments.format, sys.stdout.buffer)
+    source = _source(arguments, stop)
+    latencies: list[float] = []
+    if isinstance(source, RecordingFile):
+        if arguments.record:
+            raise BadInput("--record keeps bytes as they arrive, and a recording file has none; leave --record out")
+        score = Score() if arguments.score else None
+        for notice in source.notices:
+            _say(notice)
+        _check_labels(source, model.metadata, score)
+        play_recordings(source, model, options, sink, stop, arguments.speed, score)
+        for line in score.report() if score else []:
+            print(line, file=sys.stderr)
+    else:
+        # The first record comes before the capture's file is made: a port that cannot be opened leaves none.
+        first = next(source, None)
+        if first is None:
+            return  # a wish to stop came earlier still
+        if arguments.score:
+            raise BadInput("--score compares with labels, which only recording files have; leave --score out")
+        with ExitStack() as stack:
+            recorder = stack.enter_context(capture_to(arguments.record)) if arguments.record else None
+            latencies = play_records(chain([first], source), Session(model, options), sink, _say, stop, recorder)
+    if arguments.timing:
+        _say(summary("model", model.took_ms))
+        if arguments.port:
+            _say(summary("from bytes to events", latencies))
+
+
+def _source(arguments: argparse.Namespace, stop: Stop) -> Iterator[Record | Tick] | RecordingFile:
+    if arguments.port:
+        return read_port(arguments.port, arguments.baud, arguments.reconnect, stop, _say)
+    if arguments.input == "-":
+        return open_pipe(arguments.units, arguments.speed, stop, _say)
+    source = open_file(str(DEMO) if arguments.demo else arguments.input, arguments.units, _say)
+    return source if isinstance(source, RecordingFile) else paced(source, arguments.speed, stop)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """What argparse cannot: options that go together, and defaults that depend on others."""
+    if arguments.units.startswith("counts:"):
+        counts_per_g(arguments.units)
+    elif arguments.units not in ("auto", "g", "ms2"):
+        raise BadInput(f"--units {arguments.units!r} is unknown; use auto, g, ms2 or counts:N (counts a g)")
+    if arguments.baud <= 0:
+        raise BadInput(f"--baud {arguments.baud} is no speed; most devices use 115200")
+    if arguments.port and "speed" in arguments:
+        raise BadInput("--speed is for what was recorded, a port has its own; leave --speed out")
+    if "speed" not in arguments:
+        arguments.speed = 1.0 if arguments.demo else None
+
+
+def _check_hop(hop_s: float | None, metadata: Metadata) -> None:
+    if hop_s is not None and hop_s * metadata.rate_hz < 1:
+        raise BadInput(f"--hop-s {hop_s:g}: less than one sample at {metadata.rate_hz:g} Hz; give a longer hop")
+
+
+def _check_labels(file: RecordingFile, metadata: Metadata, score: Score | None) -> None:
+    foreign = [label for label in file.labels if label not in metadata.labels]
+    if score and not file.labels:
+        raise BadInput(f"{file.path}: has no labels to compare with; leave --score out")
+    if score and foreign:
+        _say(f"the model does not know {', '.join(foreign[:8])}: those windows count as wrong")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=PROG,
+        description="Activities from a wrist accelerometer, each with its reasons.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--port", help="serial port of the device, or a URL of pyserial such as socket://host:port")
+    source.add_argument(
+        "--input", metavar="FILE", help="a capture, protocol frames, a recording, CSV lines; - is standard input"
+    )
+    source.add_argument("--demo", action="store_true", help="replay the capture that comes with mmvq")
+    parser.add_argument("--baud", type=int, default=115_200, help="of the port (default 115200)")
+    parser.add_argument(
+        "--reconnect", metavar="S", type=_seconds, default=30.0,
+        help="seconds to wait for a port that went away; 0: not at all (default 30)",
+    )
+    parser.add_argument(
+        "--speed", metavar="X", type=_speed, default=argparse.SUPPRESS,
+        help="1 is true speed (default for --demo), max as fast as possible (default for files)",
+    )
+    parser.add_argument(
+        "--units", default="auto", help="of recordings and CSV lines: auto, g, ms2 or counts:N (default auto)"
+    )
+    parser.add_argument("--model", metavar="FILE", help="default: $MMVQ_MODEL, runs/latest/student.onnx, the packaged")
+    parser.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: text on a terminal")
+    parser.add_argument("--explain", choices=tuple(SHOWN), default="top", help="pieces that counted (default top: 5)")
+    parser.add_argument("--record", metavar="FILE", help="keep the bytes as they arrive, for --input later")
+    parser.add_argument("--hop-s", metavar="S", type=_above_zero, help="seconds between windows")
+    parser.add_argument("--score", action="store_true", help="compare with the file's labels, on stderr")
+    parser.add_argument("--timing", action="store_true", help="say on stderr how long things took")
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return number
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    return _above_zero(text)
+
+
+def _say(message: str) -> None:
+    print(f"{PROG}: {message}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

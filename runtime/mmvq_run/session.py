@@ -1,0 +1,116 @@
+"""Records in, events out. No clock inside: the same records give the same events, live, replayed, at any speed.
+
+Silence, too, is a matter of records: three seconds without bytes by their host times. A live source may tell the time
+in between (`advance`), and a capture, whose next record shows it, gives the same event at the same place.
+"""
+
+from typing import Final, Protocol
+
+from mmvq_run import events
+from mmvq_run.events import Event
+from mmvq_run.metadata import Metadata
+from mmvq_run.model import Floats, Prediction
+from mmvq_run.pipeline import Options, Pipeline
+from mmvq_run.records import LOST, Kind, Opening, Record, parse_opening
+from mmvq_run.timed import Item, Missing, Notice, Samples, Wearer
+from mmvq_run.wire import WireDecoder
+
+SILENT_NS: Final = 3_000_000_000  # DATA comes several times a second, HELLO every 5 s at the least
+
+
+class Predictor(Protocol):
+    """What a session needs of a model."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the model says of itself."""
+        ...
+
+    def predict(self, xyz: Floats) -> Prediction:
+        """One window's prediction."""
+        ...
+
+
+class Session:
+    """One stream of records.
+
+    notices: lines for the person who looks on, to be taken out by the caller; samples: how many there were.
+    """
+
+    def __init__(self, model: Predictor, options: Options) -> None:
+        self.notices: list[str] = []
+        self.samples = 0
+        self._name = model.metadata.name
+        self._options = options
+        self._pipeline = Pipeline(model.metadata, model.predict, options)
+        self._opening: Opening | None = None
+        self._wire = WireDecoder(options.units, arrival=True)
+        self._wearer: Wearer | None = None
+        self._heard_ns: int | None = None  # host time of the last bytes, None while the port is closed
+        self._silent = False
+        self._t = 0.0  # where the last sample ends
+
+    def feed(self, record: Record) -> list[Event]:
+        """Take the next record. BadInput for CSV lines whose time or unit cannot be known."""
+        out = self.advance(record.host_ns)
+        if record.kind == Kind.OPENED:
+            out += self._open(record)
+        elif record.kind == Kind.CLOSED:
+            out += self._close(record)
+        else:
+            self._heard_ns = record.host_ns
+            if self._silent:
+                self._silent = False
+                out.append(events.device(self._t, "connected", self._wearer))
+            out += self._tell(self._wire.feed(record.payload, record.host_ns))
+        return out
+
+    def advance(self, host_ns: int) -> list[Event]:
+        """It is `host_ns` now, and nothing came since the last record."""
+        known = self._opening is not None and self._opening.arrival
+        if not known or self._silent or self._heard_ns is None or host_ns - self._heard_ns < SILENT_NS:
+            return []
+        self._silent = True
+        self.notices.append(f"no bytes for {SILENT_NS / 1e9:g} s; is the device on, and is it the right port?")
+        return [events.device(self._t, "silent", self._wearer)]
+
+    def finish(self) -> list[Event]:
+        """The stream is over: its last windows and the `end` event."""
+        out = self._tell(self._wire.finish())
+        out += self._pipeline.flush() + self._pipeline.end_activity()
+        pipeline = self._pipeline
+        return [*out, events.end(self._t, pipeline.windows, pipeline.lost, self._wire.bad_frames)]
+
+    def _open(self, record: Record) -> list[Event]:
+        self._heard_ns, self._silent = record.host_ns, False
+        opening = parse_opening(record.payload)
+        if self._opening is not None:
+            self._wire.reopen()
+            return []
+        self._opening = opening
+        self._wire = WireDecoder(self._options.units, opening.arrival)
+        return [events.session(opening, self._name)]
+
+    def _close(self, record: Record) -> list[Event]:
+        self._heard_ns = None
+        if record.payload != LOST:
+            return []
+        out = self._pipeline.flush() + self._pipeline.end_activity()
+        return [*out, events.device(self._t, "lost", self._wearer)]
+
+    def _tell(self, items: list[Item]) -> list[Event]:
+        out: list[Event] = []
+        for item in items:
+            if isinstance(item, Notice):
+                self.notices.append(item.text)
+            elif isinstance(item, Missing):
+                self._pipeline.hold(events.gap(item))
+            elif isinstance(item, Samples):
+                self.samples += len(item.t)
+                self._t = float(item.t[-1]) + (1 / self._wearer.rate_hz if self._wearer else 0.0)
+                out += self._pipeline.push(item.t, item.xyz)
+            else:
+                self._wearer = item
+                out += self._pipeline.begin_segment(item.rate_hz)
+                out.append(events.device(self._t, item.state, item))
+        return out

@@ -1,0 +1,1 @@
+"""Where records come from: a port, a pipe, files of several kinds."""

@@ -1,0 +1,199 @@
+"""mmvq-run on a real pseudo-terminal: live equals replay, and what happens when the port does."""
+
+import os
+import pty
+import signal as signals
+import subprocess
+import sys
+import time
+import tty
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import serial
+from wearing import frames, hello, of, parsed, signal, write_csv
+
+WALK = signal(("sitting", 14), ("walking", 16))
+
+
+class Board:
+    """A device of our own on a pseudo-terminal, for what the simulated one does not do."""
+
+    def __init__(self, link):
+        self.master, slave = pty.openpty()
+        tty.setraw(slave)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.ttyname(slave))
+        os.close(slave)
+
+    def wait_for_start(self):
+        """COMMAND start tells that the reader has opened the port."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                if os.read(self.master, 100):
+                    return
+            except OSError:
+                time.sleep(0.02)  # nobody has it open yet
+        raise AssertionError("nobody opened the port")
+
+    def send(self, *pieces):
+        for piece in pieces:
+            while piece:
+                piece = piece[os.write(self.master, piece) :]
+
+    def unplug(self):
+        time.sleep(0.3)  # a real port, too, gives its reader what came before
+        os.close(self.master)
+
+
+@contextmanager
+def running(*words, model):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmvq_run.cli", *map(str, words), "--model", str(model)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process):
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out.splitlines(), err
+
+
+@pytest.mark.parametrize("format", ["jsonl", "text"])
+def test_live_equals_replay_byte_for_byte(tmp_path, model_path, run, format):
+    worn = write_csv(tmp_path / "worn.csv", (0, WALK, [""] * len(WALK)))
+    link, capture = tmp_path / "wrist", tmp_path / "live.mmvqcap"
+    device = subprocess.Popen(
+        [sys.executable, "-m", "mmvq_bridge.cli", "simulate", str(worn), "--link", str(link), "--speed", "40",
+         "--fault", "drop=0.05", "--fault", "corrupt=0.05", "--seed", "3"],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 20
+        while not link.is_symlink() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        words = ("--port", link, "--reconnect", "0", "--record", capture, "--format", format, "--explain", "full")
+        with running(*words, model=model_path) as process:
+            status, live, err = ended(process)
+    finally:
+        device.kill()
+        device.wait()
+    assert status == 1 and "the port went away" in err.splitlines()[-1]
+    assert len(live) > 4
+    status, replay, _ = run("--input", capture, "--format", format, "--explain", "full")
+    assert status == 0
+    assert replay == live
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_an_absent_port_is_named_with_those_at_hand(run, tmp_path):
+    status, out, err = run("--port", tmp_path / "ttyUSB9")
+    assert (status, out) == (2, [])
+    assert "ttyUSB9: no such port; " in err.splitlines()[-1] and "at hand" in err
+
+
+def test_a_port_in_use_is_said_to_be(run, tmp_path):
+    link = tmp_path / "port"
+    board = Board(link)
+    with serial.serial_for_url(str(link), exclusive=True):
+        status, out, err = run("--port", link)
+    os.close(board.master)
+    assert (status, out) == (2, [])
+    assert "port: in use by another program" in err.splitlines()[-1]
+
+
+def test_a_port_that_cannot_be_opened_leaves_no_capture(run, tmp_path):
+    assert run("--port", tmp_path / "gone", "--record", tmp_path / "c.mmvqcap")[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_unplugged_for_good_is_flushed_ended_and_a_failure(tmp_path, model_path):
+    link = tmp_path / "port"
+    board = Board(link)
+    with running("--port", link, "--reconnect", "0.3", model=model_path) as process:
+        board.wait_for_start()
+        board.send(hello(), *frames(WALK))
+        board.unplug()
+        status, out, err = ended(process)
+    events = parsed(out)
+    assert status == 1
+    assert [d["state"] for d in of(events, "device")] == ["connected", "lost"]
+    assert events[-1]["type"] == "end" and events[-1]["windows"] == len(of(events, "window")) == 21
+    assert "not back within 0.3 s" in err.splitlines()[-1]
+
+
+def test_a_device_that_comes_back_goes_on_and_its_replay_is_the_same(tmp_path, model_path, run):
+    link, capture = tmp_path / "port", tmp_path / "c.mmvqcap"
+    board = Board(link)
+    with running("--port", link, "--reconnect", "20", "--record", capture, model=model_path) as process:
+        board.wait_for_start()
+        board.send(hello(boot=1), *frames(WALK))
+        board.unplug()
+        board = Board(link)
+        board.wait_for_start()
+        board.send(hello(boot=2), *frames(WALK))
+        time.sleep(0.5)
+        process.send_signal(signals.SIGINT)
+        status, live, _ = ended(process)
+    os.close(board.master)
+    events = parsed(live)
+    assert status == 130
+    assert [d["state"] for d in of(events, "device")] == ["connected", "lost", "connected"]
+    assert len(of(events, "session")) == 1
+    assert events[-1]["windows"] >= 41
+    assert run("--input", capture)[1] == live
+
+
+@pytest.mark.parametrize("number", [signals.SIGINT, signals.SIGTERM])
+def test_a_wish_to_stop_flushes_and_ends(tmp_path, model_path, number):
+    link, capture = tmp_path / "port", tmp_path / "c.mmvqcap"
+    board = Board(link)
+    with running("--port", link, "--record", capture, model=model_path) as process:
+        board.wait_for_start()
+        board.send(hello(), *frames(WALK))
+        time.sleep(0.5)
+        process.send_signal(number)
+        status, out, err = ended(process)
+    os.close(board.master)
+    events = parsed(out)
+    assert status == 130
+    assert events[-1]["type"] == "end" and events[-1]["windows"] == 21
+    assert "Traceback" not in err
+    assert capture.exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_a_device_that_sends_noise_is_said_and_does_no_harm(tmp_path, model_path):
+    link = tmp_path / "port"
+    board = Board(link)
+    with running("--port", link, "--reconnect", "0", model=model_path) as process:
+        board.wait_for_start()
+        board.send(np.random.default_rng(0).bytes(9000))
+        board.send(b"\0", hello(), *frames(WALK))
+        board.unplug()
+        status, out, err = ended(process)
+    events = parsed(out)
+    assert status == 1
+    assert "is --baud right?" in err
+    assert events[-1]["windows"] == 21 and events[-1]["bad_frames"] > 0
+
+
+def test_a_capture_of_a_killed_run_can_be_replayed(tmp_path, model_path, run):
+    link, capture = tmp_path / "port", tmp_path / "c.mmvqcap"
+    board = Board(link)
+    with running("--port", link, "--record", capture, model=model_path) as process:
+        board.wait_for_start()
+        board.send(hello(), *frames(WALK))
+        time.sleep(0.5)
+        process.kill()
+        process.communicate()
+    os.close(board.master)
+    status, out, _ = run("--input", tmp_path / "c.mmvqcap.part")
+    assert status == 0
+    assert parsed(out)[-1]["windows"] == 21
