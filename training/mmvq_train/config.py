@@ -33,7 +33,7 @@ class CodebookConfig:
     """Codes a length."""
     dim: int = 16
     """Size of a code."""
-    epochs: int = 8
+    epochs: int = 16
     batch: int = 128
     learning_rate: float = 2e-3
     text: bool = True
@@ -64,7 +64,7 @@ class TeachersConfig:
     """2-D wide residual net on persistence images."""
     depth: int = 16
     width: int = 1
-    epochs: int = 10
+    epochs: int = 8
     batch: int = 64
     learning_rate: float = 5e-3
     image: int = 32
@@ -96,7 +96,7 @@ class StudentConfig:
     """Hidden units of the network of each length."""
     embedding: int = 16
     """Size of a code's embedding, one a code, axis and length."""
-    epochs: int = 24
+    epochs: int = 20
     batch: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -139,6 +139,9 @@ class Config:
     rate_hz: float = 20.0
     window_s: float = 10.0
     hop_s: float = 5.0
+    """Seconds between windows that are tested, and between those that the live runtime judges."""
+    train_hop_s: float = 2.5
+    """Seconds between training windows; overlap is a cheap augmentation."""
     seed: int = 0
     accelerator: Accelerator = "auto"
     pieces: PiecesConfig = field(default_factory=PiecesConfig)
@@ -164,6 +167,7 @@ class Config:
             (1 <= self.rate_hz <= 1000, f"--rate-hz {self.rate_hz:g} lies outside 1 to 1000"),
             (self.window_s * self.rate_hz >= 8, f"--window-s {self.window_s:g} holds fewer than 8 samples"),
             (0 < self.hop_s <= self.window_s, f"--hop-s {self.hop_s:g} must be over 0 and at most --window-s"),
+            (0 < self.train_hop_s <= self.window_s, f"--train-hop-s {self.train_hop_s:g} must be over 0 and at most --window-s"),
             (len(self.pieces.lengths_s) == len(self.pieces.hops_s) > 0, "--pieces.lengths-s and hops-s differ in number"),
             (min((*self.pieces.lengths_s, *self.pieces.hops_s)) > 0, "--pieces lengths and hops must be over 0"),
             (2 <= self.codebook.size <= 1024, f"--codebook.size {self.codebook.size} lies outside 2 to 1024"),

@@ -71,7 +71,8 @@ def load_module(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["mmvq"])
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, about
     except FileNotFoundError:
         raise BadInput(f"{path}: not there; the run is unfinished, continue it with mmvq-train --resume") from None
     except (SafetensorError, OSError, KeyError, ValueError):

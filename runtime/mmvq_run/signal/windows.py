@@ -45,8 +45,10 @@ class Windower:
         else:
             self._xyz = np.concatenate([self._xyz, samples.xyz])
             self._patched = np.concatenate([self._patched, samples.patched])
-        earliest = math.ceil((self._first - 0.5) / self.rate_hz / self.hop_s - 1e-9)
+        earliest = math.floor((self._first - 1) / self.rate_hz / self.hop_s)
         self._number = max(self._number, earliest)
+        while self._begin(self._number) < self._first:
+            self._number += 1
         out = []
         end = self._first + len(self._xyz)
         while (begin := self._begin(self._number)) + self.window <= end:

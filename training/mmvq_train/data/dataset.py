@@ -41,7 +41,7 @@ class Dataset:
     train: WindowSet
     calibrate: WindowSet
     test: WindowSet
-    split: str
+    split: str  # "subject", or "time" for a single wearer
     subjects: int
     meta: dict[str, str]
     notices: tuple[str, ...] = field(default=())
@@ -54,31 +54,32 @@ def load_dataset(config: Config) -> Dataset:
     notices = list(file.notices)
     if not file.labels:
         raise BadInput(f"{path}: no row has a label; training needs the column label filled")
-    x, y, subject, order = _windows(file, config)
-    used = np.flatnonzero(np.bincount(y, minlength=len(file.labels))) if len(y) else np.array([], dtype=int)
+    cut = _cut(file, config, config.hop_s)
+    used = np.flatnonzero(np.bincount(cut.y, minlength=len(file.labels))) if len(cut.y) else np.array([], dtype=int)
     if len(used) < 2:
         raise BadInput(
-            f"{path}: {len(y)} labelled windows of {config.window_s:g} s with {len(used)} labels; training needs at "
+            f"{path}: {len(cut.y)} labelled windows of {config.window_s:g} s with {len(used)} labels; training needs at "
             "least two labels with uninterrupted stretches that long (see --window-s)"
         )
     labels = tuple(file.labels[i] for i in used)
-    y = np.searchsorted(used, y)
     wearers = [s for s in file.subjects if s]
     if len(wearers) <= 1:
         notices.append(
             "WARNING: one wearer only, so the split is in time: the figures say nothing about other people"
         )
-        split_name, part = "time", _time_split(y, order, config, (TRAIN_UNTIL, CALIBRATE_UNTIL))
+        split_name, part = "time", _time_split(cut, config, (TRAIN_UNTIL, CALIBRATE_UNTIL))
+        sets = [_select(cut, part == i, used) for i in range(3)]
     else:
         source = config.split or (str(embedded.SPLITS) if config.data is None else None)
         split = split_by_subject(
-            load_folds(source) if source else subject_folds(wearers), config.fold, sorted(set(subject))
+            load_folds(source) if source else subject_folds(wearers), config.fold, sorted(set(cut.subject))
         )
-        split_name, part = "subject", _subject_split(split, subject, y, order, config)
-    sets = [
-        WindowSet(torch.from_numpy(x[part == i]), torch.from_numpy(y[part == i]).long(), subject[part == i])
-        for i in range(3)
-    ]
+        split_name, part = "subject", _subject_split(split, cut, config)
+        sets = [_select(cut, part == i, used) for i in range(3)]
+        if split.calibrate:  # whole people on each side, so that training windows may lie as densely as one likes
+            dense = _cut(file, config, config.train_hop_s)
+            known = np.isin(dense.subject, split.train) & np.isin(dense.y, used)
+            sets[0] = _select(dense, known, used)
     for name, found in zip(("train", "calibrate", "test"), sets, strict=True):
         if len(found) == 0:
             raise BadInput(f"{path}: no windows left to {name} on; more recordings or a shorter --window-s are needed")
@@ -90,17 +91,24 @@ def load_dataset(config: Config) -> Dataset:
     )
 
 
-def _windows(
-    file: RecordingFile, config: Config
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.str_], npt.NDArray[np.float64]]:
-    """Windows, labels, subjects, and a clock (seconds, recordings one after another) of the trainable windows."""
+@dataclass(frozen=True)
+class _Cut:
+    """Trainable windows of a whole file; `clock`: seconds, recordings one after another."""
+
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.int64]
+    subject: npt.NDArray[np.str_]
+    clock: npt.NDArray[np.float64]
+
+
+def _cut(file: RecordingFile, config: Config, hop_s: float) -> _Cut:
     x: list[npt.NDArray[np.float32]] = []
     y: list[int] = []
     subject: list[str] = []
     clock: list[float] = []
     base = 0.0
     for recording in file.recordings:
-        windows, labels = cut_recording(recording, file.rate_hz, config.rate_hz, config.window, config.hop_s)
+        windows, labels = cut_recording(recording, file.rate_hz, config.rate_hz, config.window, hop_s)
         for window, label in zip(windows, labels, strict=True):
             if label >= 0:
                 x.append(window.xyz)
@@ -109,40 +117,38 @@ def _windows(
                 clock.append(base + window.start)
         base += float(recording.t[-1] - recording.t[0]) + config.window_s
     stacked = np.stack(x) if x else np.empty((0, config.window, 3), dtype=np.float32)
-    return stacked, np.array(y, dtype=np.int64), np.array(subject, dtype=np.str_), np.array(clock)
+    return _Cut(stacked, np.array(y, dtype=np.int64), np.array(subject, dtype=np.str_), np.array(clock))
 
 
-def _subject_split(
-    split: Split,
-    subject: npt.NDArray[np.str_],
-    y: npt.NDArray[np.int64],
-    clock: npt.NDArray[np.float64],
-    config: Config,
-) -> npt.NDArray[np.int64]:
-    part = np.full(len(subject), -1)
+def _select(cut: _Cut, rows: npt.NDArray[np.bool_], used: npt.NDArray[np.int64]) -> WindowSet:
+    """Some rows, their labels counted among those in use."""
+    y = np.searchsorted(used, cut.y[rows])
+    return WindowSet(torch.from_numpy(cut.x[rows]), torch.from_numpy(y).long(), cut.subject[rows])
+
+
+def _subject_split(split: Split, cut: _Cut, config: Config) -> npt.NDArray[np.int64]:
+    part = np.full(len(cut.y), -1)
     for i, members in enumerate((split.train, split.calibrate, split.test)):
-        part[np.isin(subject, members)] = i
+        part[np.isin(cut.subject, members)] = i
     if not split.calibrate:  # one training person: hold out a part of their time instead
         own = np.flatnonzero(part == 0)
-        inner = _time_split(y[own], clock[own], config, (TRAIN_UNTIL + 0.2, 1.0))
-        part[own] = np.where(inner == 2, 1, inner)
+        held = _time_split(_Cut(cut.x[own], cut.y[own], cut.subject[own], cut.clock[own]), config, (CALIBRATE_UNTIL,))
+        part[own] = held
     return part
 
 
-def _time_split(
-    y: npt.NDArray[np.int64], clock: npt.NDArray[np.float64], config: Config, until: Sequence[float]
-) -> npt.NDArray[np.int64]:
-    """0 train, 1 calibrate, 2 test, -1 guard; for every label apart, in order of time."""
-    part = np.full(len(y), -1)
-    for label in np.unique(y):
-        rows = np.flatnonzero(y == label)
-        rows = rows[np.argsort(clock[rows], kind="stable")]
-        bounds = [round(share * len(rows)) for share in until]
+def _time_split(cut: _Cut, config: Config, until: Sequence[float]) -> npt.NDArray[np.int64]:
+    """Part 0, 1, ... up to each share in `until` and then the rest, -1 for the guard of one window between; for every
+    label apart, in order of time."""
+    part = np.full(len(cut.y), -1)
+    for label in np.unique(cut.y):
+        rows = np.flatnonzero(cut.y == label)
+        rows = rows[np.argsort(cut.clock[rows], kind="stable")]
         begin = 0
-        for i, end in enumerate([*bounds, len(rows)]):
+        for i, end in enumerate([*(round(share * len(rows)) for share in until), len(rows)]):
             block = rows[begin:end]
-            if i > 0 and begin > 0:
-                block = block[clock[block] >= clock[rows[begin - 1]] + config.window_s]
+            if begin > 0:
+                block = block[cut.clock[block] >= cut.clock[rows[begin - 1]] + config.window_s]
             part[block] = i
             begin = end
     return part
