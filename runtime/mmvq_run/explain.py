@@ -1,6 +1,6 @@
 """The pieces of a window that counted most for a label, as data and in words. Pure.
 
-A code is called by its tested name or not at all: a sub-action is told only where one of the token's codes has one.
+A code is called by its tested name or not at all: a sub-action is told only where a code of the token bears it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from mmvq_run.metadata import Metadata
 from mmvq_run.model import Prediction
@@ -48,6 +49,17 @@ def pieces_for(prediction: Prediction, metadata: Metadata, label: int, start: fl
     return [_piece(prediction, metadata, token, label, start) for token in np.argsort(-counted, kind="stable")[:most]]
 
 
+def backed_sub_action(
+    probabilities: npt.ArrayLike, names: Sequence[str | None], sub_actions: Sequence[str]
+) -> int | None:
+    """The likeliest (of M probabilities) among the sub-actions that the token's own codes are tested for; None if none.
+
+    The likeliest of all may be one that no code of the token stands for: telling it would be a guess, not a reason.
+    """
+    tested = [i for i, text in enumerate(sub_actions) if text in names]
+    return max(tested, key=lambda i: float(np.asarray(probabilities)[i])) if tested else None
+
+
 def in_words(because: Sequence[Mapping[str, Any]]) -> str:
     """Pieces of an event as a person reads them; alike ones that touch are one.
 
@@ -71,10 +83,9 @@ def _piece(prediction: Prediction, metadata: Metadata, token: int, label: int, s
     # The axes of a token may differ in t and length; the piece is what they span.
     begins = prediction.attributes[token, :, 0].astype(float)
     ends = begins + prediction.attributes[token, :, 1].astype(float)
-    sub_action, p = None, None
-    if any(names) and metadata.sub_actions:
-        best = int(prediction.sub_actions[token].argmax())
-        sub_action, p = metadata.sub_actions[best], float(prediction.sub_actions[token, best])
+    probabilities = prediction.sub_actions[token]
+    backed = backed_sub_action(probabilities, names, metadata.sub_actions)
+    sub_action, p = (None, None) if backed is None else (metadata.sub_actions[backed], float(probabilities[backed]))
     return Piece(
         t=start + float(begins.min()),
         length=float(ends.max() - begins.min()),

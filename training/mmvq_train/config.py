@@ -7,7 +7,7 @@ from typing import Any, Literal, get_type_hints
 import yaml
 
 from mmvq_bridge.command import BadInput
-from mmvq_train.pieces import Layout
+from mmvq_train.pieces import POINTS, Layout
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 Preset = Literal["small", "full"]
@@ -170,6 +170,7 @@ class Config:
             (0 < self.train_hop_s <= self.window_s, f"--train-hop-s {self.train_hop_s:g} must be over 0 and at most --window-s"),
             (len(self.pieces.lengths_s) == len(self.pieces.hops_s) > 0, "--pieces.lengths-s and hops-s differ in number"),
             (min((*self.pieces.lengths_s, *self.pieces.hops_s)) > 0, "--pieces lengths and hops must be over 0"),
+            (2 <= self.codebook.dim <= POINTS, f"--codebook.dim {self.codebook.dim} lies outside 2 to {POINTS}"),
             (2 <= self.codebook.size <= 1024, f"--codebook.size {self.codebook.size} lies outside 2 to 1024"),
             (min(self.codebook.epochs, self.teachers.epochs, self.student.epochs) >= 1, "epochs must be at least 1"),
             (self.workspace.dim % self.workspace.heads == 0, "--workspace.dim must be a multiple of --workspace.heads"),

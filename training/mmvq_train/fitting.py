@@ -88,8 +88,9 @@ class Stage(L.LightningModule):
         wanted = [p for p in self.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(wanted, lr=self.learning_rate, weight_decay=self.weight_decay)
         steps = self.epochs * max(1, len(self.data) // min(self.batch, len(self.data)))
+        # At 10 steps in all the way up would be none, by which OneCycleLR divides.
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.learning_rate, total_steps=max(2, steps + 1), pct_start=0.1
+            optimiser, self.learning_rate, total_steps=max(11, steps + 1), pct_start=0.1
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

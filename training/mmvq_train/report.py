@@ -18,6 +18,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from mmvq_bridge.files import atomic
+from mmvq_run.explain import backed_sub_action
 from mmvq_train import __version__
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.data import WindowSet
@@ -230,7 +231,7 @@ def _because(
 ) -> list[dict[str, Any]]:
     """The pieces of one window that counted most for `label`; shapes (T, A, 32) are the pieces' own.
 
-    As in the runtime's events, the words of a piece are backed if a code of it has a tested name.
+    As in the runtime's events, words are backed if a code of the piece bears them as its tested name.
     """
     layout, size = student.layout, student.codes.shape[1]
     length_of = np.repeat(np.arange(len(layout.counts)), layout.counts)
@@ -239,18 +240,19 @@ def _because(
     out = []
     for token, contribution in zip(best.indices.tolist(), best.values.tolist(), strict=True):
         chosen = [int(length_of[token]) * size + int(k) for k in judged.codes[row, token]]
-        p, action = judged.sub_actions[row, token].max(-1)
-        backed = any(codes[k].name for k in chosen)
+        probabilities = judged.sub_actions[row, token]
+        backed = backed_sub_action(probabilities, [codes[k].name for k in chosen], entries)
+        action = int(probabilities.argmax()) if backed is None else backed
         out.append({
             "t": float(spans[token, 0]),
             "length": float(spans[token, 1]),
             "contribution": contribution,
             "codes": chosen,
             "drawings": [_compared(shapes[token, a].tolist(), codes[k], k, a) for a, k in enumerate(chosen)],
-            "words": entries[int(action)] if entries else None,
-            "p": float(p),
-            "backed": backed,
-            "what": entries[int(action)] if backed else f"codes {', '.join(map(str, chosen))}, unnamed",
+            "words": entries[action] if entries else None,
+            "p": float(probabilities[action]),
+            "backed": backed is not None,
+            "what": entries[action] if backed is not None else f"codes {', '.join(map(str, chosen))}, unnamed",
         })
     return out
 

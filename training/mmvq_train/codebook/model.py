@@ -24,22 +24,33 @@ from mmvq_train.pieces import POINTS, Layout, Pieces, PieceValues
 
 TEXT_DIM = 32  # joint space of signal and text; 384 dimensions of MiniLM hold about this many for a few dozen texts
 HIDDEN = 64
+BEND = 0.5  # per dimension of z, which has a deviation of about 1: text may move borders between codes, not make them
 
 
-class Residual(nn.Module):
-    """Linear plus a small network that starts at nothing: a learnt metric that begins as principal axes would."""
+class ShapeEncoder(nn.Module):
+    """Shapes (..., 32) -> z (..., d): a projection that keeps lengths, plus a bend that text and labels may ask for.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    The projection's rows are kept orthonormal and the bend is bounded, so z cannot grow without limit (under the
+    balanced update it otherwise does, and the codes lag ever farther behind), and near in z stays near in shape.
+    """
+
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, outputs, bias=False)
-        nn.init.orthogonal_(self.linear.weight)
-        self.bend = nn.Sequential(nn.Linear(inputs, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs))
+        self.linear = nn.Linear(POINTS, dim, bias=False)
+        self.bend = nn.Sequential(nn.Linear(POINTS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, dim))
         nn.init.zeros_(self.bend[2].weight)
         nn.init.zeros_(self.bend[2].bias)
+        self.constrain()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., inputs) -> (..., outputs)."""
-        return self.linear(x) + self.bend(x)
+    def forward(self, shape: Tensor) -> Tensor:
+        """Project and bend."""
+        return self.linear(shape) + BEND * torch.tanh(self.bend(shape))
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Back to orthonormal rows, after a step of the optimiser (the nearest such matrix, by its polar form)."""
+        u, _, v = torch.linalg.svd(self.linear.weight, full_matrices=False)
+        self.linear.weight.copy_(u @ v)
 
 
 @dataclass(frozen=True)
@@ -93,8 +104,8 @@ class ShapeCodebook(nn.Module):
         super().__init__()
         self.layout = layout
         self.pieces = Pieces(layout)
-        self.encoder = Residual(POINTS, dim)
-        self.decoder = Residual(dim, POINTS)
+        self.encoder = ShapeEncoder(dim)
+        self.decoder = nn.Sequential(nn.Linear(dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, POINTS))
         count = len(layout.lengths_s)
         self.codebooks = nn.ModuleList(Codebook(size, dim) for _ in range(count))
         features = layout.axes * (dim + 2)

@@ -62,6 +62,7 @@ class CodebookStage(Stage):
         joined.backward(balanced + self.commitment * pull * balanced.norm() / pull.norm().clamp_min(1e-12))
         self.clip_gradients(optimiser, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
         optimiser.step()
+        model.encoder.constrain()
         self.lr_schedulers().step()
         self.note(**{name: value.detach() for name, value in losses.items()}, commitment=commitment.detach())
 

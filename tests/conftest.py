@@ -1,0 +1,86 @@
+"""A small recording file cut from the embedded ones, and one small finished run, for the tests of train and export."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mmvq_bridge.recordings import Recording, RecordingFile, read_recordings, write_recordings
+
+PEOPLE = ("1600", "1601", "1602", "1603")
+LABELS = ("clapping", "jogging", "sitting", "walking")
+# A run of seconds: 4 s windows, few codes, narrow nets, images of 16 pixels.
+TINY = (
+    "--window-s 4 --hop-s 2 --train-hop-s 1 --accelerator cpu --pieces.lengths-s 1 2 4 --pieces.hops-s 1 1 1 "
+    "--codebook.size 8 --codebook.dim 4 --codebook.epochs 4 --codebook.batch 32 "
+    "--teachers.epochs 1 --teachers.depth 10 --teachers.image 16 --workspace.dim 16 "
+    "--student.epochs 12 --student.batch 32 --student.learning-rate 0.01 --student.width 32 --student.embedding 8"
+).split()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit status, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+
+def cut(people: Sequence[str] = PEOPLE, labels: Sequence[str] = LABELS) -> RecordingFile:
+    """Some people and labels of the embedded recordings."""
+    from mmvq_train.embedded import RECORDINGS
+
+    whole = read_recordings(RECORDINGS)
+    recordings = tuple(
+        Recording(r.id, r.subject, r.t, r.xyz, r.label * 0 + labels.index(name))
+        for r in whole.recordings
+        if r.subject in people and (name := whole.labels[int(r.label[0])]) in labels
+    )
+    return RecordingFile("", recordings, tuple(labels), whole.rate_hz, True, whole.meta)
+
+
+@pytest.fixture(scope="session")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four people, four labels, a minute each."""
+    path = tmp_path_factory.mktemp("data") / "small.parquet"
+    write_recordings(path, cut())
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; tests leave it as it is."""
+    from mmvq_train.cli import main
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    assert status(main, "mmvq-train", "--data", small_file, "--out", out, *TINY) == 0
+    return out
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """A command's entry point in this process: command(main, "mmvq-train", words...) -> Ended."""
+
+    def call(main: Callable[[], None], *words: object) -> Ended:
+        capfd.readouterr()
+        code = status(main, *words)
+        return Ended(code, *capfd.readouterr())
+
+    return call
+
+
+def status(main: Callable[[], None], *words: object) -> int:
+    """The exit status of an entry point that reads sys.argv."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", [str(word) for word in words])
+        main()
+    return ended.value.code if isinstance(ended.value.code, int) else 1
+
+
+def lines(text: str) -> list[str]:
+    """Lines of stderr without progress bars and colours."""
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.split("\n") if line and "\r" not in line]

@@ -1,0 +1,115 @@
+"""A window in pieces: spans, what a piece sees, offset and scale in g."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmvq_train.pieces import POINTS, Layout, Pieces, resampling_matrix
+
+LAYOUT = Layout(20.0, 200, (0.5, 1.0, 2.0, 4.0, 10.0), (0.5, 1.0, 1.0, 1.0, 1.0))
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_pieces_start_every_hop_and_are_counted_per_length():
+    assert LAYOUT.starts(1) == [20 * i for i in range(10)]
+    assert LAYOUT.starts(3) == [0, 20, 40, 60, 80, 100, 120]
+    assert LAYOUT.counts == [20, 10, 9, 7, 1]
+    assert LAYOUT.tokens == 47
+
+
+def test_spans_are_in_seconds_with_the_shortest_length_first():
+    spans = LAYOUT.spans_s()
+    assert spans.shape == (47, 2)
+    assert spans[0].tolist() == [0.0, 0.5]
+    assert spans[19].tolist() == [9.5, 0.5]
+    assert spans[46].tolist() == [0.0, 10.0]
+
+
+def test_the_last_piece_ends_with_the_window_also_when_the_hop_does_not_divide_it():
+    layout = Layout(20.0, 75, (1.0, 2.0), (0.8, 0.7))
+    for length in range(2):
+        assert layout.starts(length)[-1] + layout.samples(length) == 75
+    assert layout.starts(0) == [0, 16, 32, 48, 55]
+
+
+def test_a_length_beyond_the_window_becomes_the_window():
+    layout = Layout(20.0, 30, (1.0, 10.0), (1.0, 1.0))
+    assert layout.samples(1) == 30
+    assert layout.starts(1) == [0]
+    [_, long] = Pieces(layout)(noise(2, 30, 3))
+    assert long.shape.shape == (2, 1, 3, POINTS)
+
+
+@pytest.mark.parametrize("samples", [2, 5, 20, 31, 32, 33, 40, 64, 200])
+def test_resampling_weights_sum_to_one_and_are_exact_in_half_precision(samples: int):
+    matrix = resampling_matrix(samples)
+    assert matrix.shape == (samples, POINTS)
+    assert torch.equal(matrix.half().float(), matrix)
+    assert torch.allclose(matrix.sum(0), torch.ones(POINTS), atol=2e-3)
+    assert float(matrix.min()) >= 0
+
+
+@pytest.mark.parametrize("samples", [10, 40, 200])
+def test_resampling_keeps_a_straight_line_straight(samples: int):
+    line = torch.linspace(0, 1, samples) @ resampling_matrix(samples)
+    steps = line.diff()
+    assert torch.allclose(steps, steps.mean().expand(POINTS - 1), atol=3e-3)
+
+
+def test_offset_is_the_mean_and_scale_the_deviation_of_the_span_in_g():
+    x = noise(3, 200, 3) * torch.tensor([0.1, 0.5, 2.0]) + torch.tensor([0.0, 1.0, -0.5])
+    for length, values in enumerate(Pieces(LAYOUT)(x)):
+        for token, start in enumerate(LAYOUT.starts(length)):
+            span = x[:, start : start + LAYOUT.samples(length)]
+            assert torch.allclose(values.offset[:, token], span.mean(1), atol=1e-5)
+            assert torch.allclose(values.scale[:, token], span.std(1, correction=0), atol=1e-5)
+
+
+def test_shapes_have_no_mean_and_about_unit_deviation_whatever_the_offset_and_scale():
+    x = noise(2, 200, 3)
+    louder = 3 * x + torch.tensor([0.0, 1.0, -1.0])
+    for soft, loud in zip(Pieces(LAYOUT)(x), Pieces(LAYOUT)(louder), strict=True):
+        assert soft.shape.mean(-1).abs().max() < 1e-5
+        assert ((soft.shape.square().mean(-1).sqrt() - 1).abs() < 0.05).all()
+        assert torch.allclose(soft.shape, loud.shape, atol=0.02)
+
+
+def test_a_quiet_piece_keeps_a_small_shape_instead_of_noise_blown_up():
+    [values] = Pieces(Layout(20.0, 40, (2.0,), (2.0,)))(torch.tensor([0.0, 0.0, 1.0]) + 0.001 * noise(1, 40, 3))
+    assert values.shape.square().mean(-1).sqrt().max() < 0.1
+    assert torch.isfinite(values.shape).all()
+
+
+def test_a_piece_does_not_see_outside_its_span():
+    x = noise(4, 200, 3)
+    whole = Pieces(LAYOUT)
+    before = whole(x)
+    for length in range(5):
+        for token, start in enumerate(LAYOUT.starts(length)):
+            stop = start + LAYOUT.samples(length)
+            changed = noise(4, 200, 3, seed=1)
+            changed[:, start:stop] = x[:, start:stop]
+            after = whole(changed)[length]
+            assert torch.equal(after.shape[:, token], before[length].shape[:, token])
+            assert torch.equal(after.offset[:, token], before[length].offset[:, token])
+            assert torch.equal(after.scale[:, token], before[length].scale[:, token])
+
+
+def test_a_piece_sees_the_first_and_the_last_sample_of_its_span():
+    layout = Layout(20.0, 60, (1.0,), (1.0,))
+    x = noise(1, 60, 3)
+    before = Pieces(layout)(x)[0].offset
+    for sample, token in ((0, 0), (19, 0), (20, 1), (39, 1), (40, 2), (59, 2)):
+        changed = x.clone()
+        changed[:, sample] += 1
+        moved = (Pieces(layout)(changed)[0].offset - before).abs().amax((0, 2)) > 0.01
+        assert np.flatnonzero(moved.numpy()).tolist() == [token]
+
+
+def test_the_fourth_axis_is_the_magnitude():
+    x = torch.tensor([0.3, 0.4, 1.2]).expand(1, 40, 3)
+    [values] = Pieces(Layout(20.0, 40, (2.0,), (2.0,), axes=4))(x)
+    assert torch.allclose(values.offset[0, 0], torch.tensor([0.3, 0.4, 1.2, 1.3]), atol=1e-5)
