@@ -1,5 +1,7 @@
 """python -m mmvq_export: the command mmvq-export."""
 
+import sys
+
 from mmvq_export.cli import main
 
-main()
+sys.exit(main())

@@ -23,9 +23,9 @@ the gates allow, nothing is written (unless --force, which the file then says of
 """
 
 
-def main() -> None:
-    """Entry point."""
-    sys.exit(run_command("mmvq-export", _work))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    return run_command("mmvq-export", _work, argv)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -164,7 +164,3 @@ def _tell(message: str) -> None:
 
 def _terminate(number: int, at: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

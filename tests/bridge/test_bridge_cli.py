@@ -37,7 +37,7 @@ class Simulation:
     """mmvq-bridge simulate in a process of its own, ready for a reader."""
 
     def __init__(self, *arguments: str | Path) -> None:
-        words = [sys.executable, "-m", "mmvq_bridge.cli", "simulate", *map(str, arguments)]
+        words = [sys.executable, "-m", "mmvq_bridge", "simulate", *map(str, arguments)]
         environment = os.environ | {"PYTHONPATH": str(Path(mmvq_bridge.__file__).parents[1])}
         self.process = subprocess.Popen(
             words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

@@ -22,7 +22,7 @@ def a_capture(tmp_path):
 
 def command(*words, model, **options):
     return subprocess.run(
-        [sys.executable, "-m", "mmvq_run.cli", *map(str, words), "--model", str(model)],
+        [sys.executable, "-m", "mmvq_run", *map(str, words), "--model", str(model)],
         capture_output=True, check=False, timeout=60, **options,
     )  # fmt: skip
 
@@ -247,7 +247,7 @@ def test_a_live_pipe_without_times_that_ends_at_once_is_refused(model_path):
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(a_capture, model_path):
     with subprocess.Popen(
-        [sys.executable, "-m", "mmvq_run.cli", "--input", str(a_capture), "--model", str(model_path)],
+        [sys.executable, "-m", "mmvq_run", "--input", str(a_capture), "--model", str(model_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         process.stdout.readline()

@@ -51,7 +51,7 @@ class Board:
 @contextmanager
 def running(*words, model):
     process = subprocess.Popen(
-        [sys.executable, "-m", "mmvq_run.cli", *map(str, words), "--model", str(model)],
+        [sys.executable, "-m", "mmvq_run", *map(str, words), "--model", str(model)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -71,7 +71,7 @@ def test_live_equals_replay_byte_for_byte(tmp_path, model_path, run, format):
     worn = write_csv(tmp_path / "worn.csv", (0, WALK, [""] * len(WALK)))
     link, capture = tmp_path / "wrist", tmp_path / "live.mmvqcap"
     device = subprocess.Popen(
-        [sys.executable, "-m", "mmvq_bridge.cli", "simulate", str(worn), "--link", str(link), "--speed", "40",
+        [sys.executable, "-m", "mmvq_bridge", "simulate", str(worn), "--link", str(link), "--speed", "40",
          "--fault", "drop=0.05", "--fault", "corrupt=0.05", "--seed", "3"],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -173,14 +173,14 @@ def test_resume_takes_no_preset():
 
 @pytest.mark.parametrize("word", ["--help", "--version"])
 def test_help_and_version_end_well(word: str, command):
-    ended = command(main, "mmvq-train", word)
+    ended = command(main, word)
     assert ended.status == 0
     assert ("--codebook.size" in ended.out) if word == "--help" else (ended.out == f"mmvq-train {__version__}\n")
 
 
 @pytest.mark.parametrize("words", [["--colour", "red"], ["--seed", "many"], ["--preset", "huge"], ["file.csv"]])
 def test_a_wrong_option_is_wrong_usage_without_a_traceback(words: list[str], command):
-    ended = command(main, "mmvq-train", *words)
+    ended = command(main, *words)
     assert ended.status == 2
     assert ended.err
     assert "Traceback" not in ended.err
@@ -196,7 +196,7 @@ def test_a_wrong_option_is_wrong_usage_without_a_traceback(words: list[str], com
 )
 def test_bad_input_is_one_line_with_status_2(words: list[str], told: str, command, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ended = command(main, "mmvq-train", *words)
+    ended = command(main, *words)
     assert ended.status == 2
     last = ended.err.splitlines()[-1]
     assert last.startswith("mmvq-train: ")

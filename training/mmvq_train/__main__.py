@@ -1,5 +1,7 @@
 """python -m mmvq_train: the command mmvq-train."""
 
+import sys
+
 from mmvq_train.cli import main
 
-main()
+sys.exit(main())

@@ -26,9 +26,9 @@ Afterwards: mmvq-export --quantize int8, then mmvq-run. Look at report.html in t
 """
 
 
-def main() -> None:
-    """Entry point."""
-    sys.exit(run_command("mmvq-train", _work))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    return run_command("mmvq-train", _work, argv)
 
 
 def _work(argv: Sequence[str]) -> None:
@@ -51,8 +51,8 @@ def _work(argv: Sequence[str]) -> None:
 
 def parse(argv: Sequence[str]) -> tuple[Config, str | None]:
     """The configuration, or the directory to resume. `--preset` decides what the other options start from."""
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--preset", choices=list(PRESETS), default="small")
+    early = argparse.ArgumentParser("mmvq-train", add_help=False, allow_abbrev=False)
+    early.add_argument("--preset", choices=list(PRESETS))
     early.add_argument("--resume")
     early.add_argument("--version", action="store_true")
     known, rest = early.parse_known_args(argv)
@@ -60,15 +60,16 @@ def parse(argv: Sequence[str]) -> tuple[Config, str | None]:
         print(f"mmvq-train {__version__}")
         sys.exit(0)
     if known.resume:
-        if rest:
-            raise BadInput(f"--resume goes on with the run's own configuration; leave {rest[0]} out")
+        if rest or known.preset:
+            raise BadInput(f"--resume goes on with the run's own configuration; leave {[*rest, '--preset'][0]} out")
         return Config(), known.resume
+    preset = known.preset or "small"
     config = tyro.cli(
         Config,
         args=list(argv),
-        default=PRESETS[known.preset],
+        default=PRESETS[preset],
         prog="mmvq-train",
         description=DESCRIPTION,
         config=(tyro.conf.FlagConversionOff,),
     )
-    return replace(config, preset=known.preset), None
+    return replace(config, preset=preset), None

@@ -1,8 +1,9 @@
 """One frozen dataclass per stage; the command line is made from them, and `config.yaml` replays them."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -163,22 +164,50 @@ class Config:
 
     def check(self) -> None:
         """Raise BadInput, in one line, for what cannot be meant."""
+        samples = self.window_s * self.rate_hz
+        spans = (*self.pieces.lengths_s, *self.pieces.hops_s)
         rules = [
             (1 <= self.rate_hz <= 1000, f"--rate-hz {self.rate_hz:g} lies outside 1 to 1000"),
-            (self.window_s * self.rate_hz >= 8, f"--window-s {self.window_s:g} holds fewer than 8 samples"),
+            (samples >= 8, f"--window-s {self.window_s:g} holds fewer than 8 samples"),
+            (samples <= MOST_SAMPLES, f"--window-s {self.window_s:g} holds more than {MOST_SAMPLES} samples"),
             (0 < self.hop_s <= self.window_s, f"--hop-s {self.hop_s:g} must be over 0 and at most --window-s"),
             (0 < self.train_hop_s <= self.window_s, f"--train-hop-s {self.train_hop_s:g} must be over 0 and at most --window-s"),
             (len(self.pieces.lengths_s) == len(self.pieces.hops_s) > 0, "--pieces.lengths-s and hops-s differ in number"),
-            (min((*self.pieces.lengths_s, *self.pieces.hops_s)) > 0, "--pieces lengths and hops must be over 0"),
-            (2 <= self.codebook.dim <= POINTS, f"--codebook.dim {self.codebook.dim} lies outside 2 to {POINTS}"),
-            (2 <= self.codebook.size <= 1024, f"--codebook.size {self.codebook.size} lies outside 2 to 1024"),
-            (min(self.codebook.epochs, self.teachers.epochs, self.student.epochs) >= 1, "epochs must be at least 1"),
-            (self.workspace.dim % self.workspace.heads == 0, "--workspace.dim must be a multiple of --workspace.heads"),
+            (all(0 < span < math.inf for span in spans), "--pieces lengths and hops must be over 0"),
+            (self.teachers.depth >= 10 and self.teachers.depth % 6 == 4, "--teachers.depth is 10, 16, 22, 28 or another 6n + 4"),
+            (self.workspace.dim % max(1, self.workspace.heads) == 0, "--workspace.dim must be a multiple of --workspace.heads"),
         ]
+        for name, low, high in BOUNDS:
+            value: Any = self
+            for part in name.split("."):
+                value = getattr(value, part)
+            option = name.replace("_", "-")
+            rules.append((low <= value <= high, f"--{option} {value:g} lies outside {low:g} to {high:g}"))
         for holds, message in rules:
             if not holds:
                 raise BadInput(message)
 
+
+MOST_SAMPLES: Final = 100_000  # of a window: what the runtime takes
+ALMOST_ONE: Final = 0.99  # dropping everything leaves nothing to learn from
+BOUNDS: Final = (
+    ("fold", 0, 1e6),
+    ("seed", 0, 2**32 - 1),  # what numpy takes
+    ("codebook.size", 2, 1024),
+    ("codebook.dim", 1, 1024),
+    *((f"{stage}.{name}", low, high)
+      for stage in ("codebook", "teachers", "student")
+      for name, low, high in (("epochs", 1, 1e5), ("batch", 1, 1e6), ("learning_rate", 1e-8, 10))),
+    ("teachers.width", 1, 64),
+    ("teachers.image", 2, 1024),
+    *((f"workspace.{name}", 1, 4096) for name in ("slots", "dim", "rounds", "heads")),
+    ("student.width", 1, 4096),
+    ("student.embedding", 1, 4096),
+    *((f"student.{name}", 0, ALMOST_ONE) for name in ("dropout", "piece_dropout", "smoothing")),
+    ("student.temperature", 0.01, 1000),
+    ("student.distil", 0, 1),
+    ("student.average", 0, 1),
+)
 
 # `full` is meant for a GPU: wider teachers, longer training.
 PRESETS: dict[Preset, Config] = {
@@ -201,7 +230,7 @@ def from_yaml(path: Path) -> Config:
     """Read a run's config.yaml. Raises BadInput naming the file and the key."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInput(f"{path}: cannot be read as a run's configuration ({str(error).splitlines()[0]})") from None
     return _build(Config, raw, str(path))
 
@@ -225,4 +254,18 @@ def _build(kind: Any, raw: Any, where: str) -> Any:
             values[name] = _build(hints[name], value, f"{where}: {name}")
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
+            if not _fits(values[name], hints[name]):
+                raise BadInput(f"{where}: {name} is {str(value)[:40]!r}, which it cannot be")
     return kind(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value is of the type that a field has."""
+    parts = get_args(hint)
+    if get_origin(hint) is Literal:
+        return value in parts
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, parts[0]) for item in value)
+    if parts:
+        return any(_fits(value, part) for part in parts)
+    return type(value) in (int, float) if hint is float else type(value) is hint

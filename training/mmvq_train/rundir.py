@@ -50,7 +50,9 @@ def resume_run(path: str) -> tuple[Config, Path]:
     run = Path(path)
     if not (run / "config.yaml").exists():
         raise BadInput(f"{run}: no config.yaml in it, so there is no run to resume; give the directory of a run")
-    return from_yaml(run / "config.yaml"), run
+    config = from_yaml(run / "config.yaml")
+    config.check()
+    return config, run
 
 
 def write_json(path: Path, value: Any) -> None:

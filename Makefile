@@ -1,0 +1,58 @@
+# Every target makes its own environment in .venv; nothing but Python 3.11 or newer and make need be there.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+WISDM ?= ../shared/data/wisdm_watch
+PACKAGED := runtime/mmvq_run/packaged
+
+.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-ablation bench-fresh-clone
+
+demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
+	BIN=$(BIN) sh scripts/demo.sh
+
+test: $(VENV)/.dev lint      ## everything CI runs
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The model that ships: folds 1-4 of WISDM train it, the people of fold 0 are never seen. About 25 minutes on 2 cores.
+packaged-model: $(VENV)/.export
+	rm -rf runs/packaged
+	$(BIN)/mmvq-train --data $(WISDM)/wisdm_watch.parquet --split $(WISDM)/splits.json --fold 0 --out runs/packaged \
+		--codebook.epochs 5 --teachers.epochs 6 --student.epochs 14
+	$(BIN)/mmvq-export runs/packaged --quantize int8 --out $(PACKAGED)/student.onnx --report $(PACKAGED)/parity.json
+	$(BIN)/python benchmarks/packaged.py $(WISDM)
+	$(BIN)/python scripts/make_model_card.py
+
+embedded-data: $(VENV)/.export
+	$(BIN)/python scripts/make_embedded_data.py $(WISDM)
+
+demo-capture: $(VENV)/.export
+	$(BIN)/python scripts/make_demo_capture.py $(WISDM)
+
+bench-packaged: $(VENV)/.export  ## the packaged model on the people of WISDM fold 0
+	$(BIN)/python benchmarks/packaged.py $(WISDM)
+
+bench-ablation: $(VENV)/.export  ## what each stage moves, on the embedded people (about 45 minutes)
+	$(BIN)/python benchmarks/ablation.py
+
+bench-fresh-clone:               ## make demo and make test in a fresh clone, with their times
+	$(PYTHON) benchmarks/fresh_clone.py
+
+clean:
+	rm -rf $(VENV) runs dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# export: what `make demo` needs; dev: that and the tests' tools. Both keep to constraints.txt.
+$(VENV)/.export: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,73 @@
+"""What every benchmark writes beside its figures: machine, versions, date, seed, commit."""
+
+import datetime
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import f1_score
+
+from mmvq_train.rundir import write_json
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "lightning", "onnx", "onnxruntime", "numpy", "scikit-learn")
+
+
+def write_result(name: str, seed: int, figures: dict[str, Any]) -> Path:
+    """Write benchmarks/results/<name>.json."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    about = {
+        "benchmark": name,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "machine": f"{platform.machine()}, {_processor()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "versions": versions,
+        "seed": seed,
+    }
+    path = RESULTS / f"{name}.json"
+    write_json(path, about | figures)
+    print(path)
+    return path
+
+
+def macro_f1(truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64]) -> float:
+    """Over the labels that occur in `truth`."""
+    return float(f1_score(truth, guess, labels=np.unique(truth), average="macro", zero_division=0))
+
+
+def subject_interval(
+    truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64], subject: npt.NDArray[np.str_], seed: int
+) -> list[float]:
+    """95 % bootstrap interval of macro-F1, drawing whole subjects (1000 times)."""
+    rng = np.random.default_rng(seed)
+    rows = [np.flatnonzero(subject == s) for s in np.unique(subject)]
+    drawn = []
+    for _ in range(1000):
+        some = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+        drawn.append(macro_f1(truth[some], guess[some]))
+    return [float(v) for v in np.quantile(drawn, [0.025, 0.975])]
+
+
+def _commit() -> str:
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
