@@ -18,6 +18,7 @@ import numpy as np
 from common import write_result
 
 from mmvq_train.config import PRESETS, Config
+from mmvq_train.data import load_dataset
 from mmvq_train.pipeline import say, train
 from mmvq_train.rundir import start_run
 
@@ -55,7 +56,7 @@ def run_once(config: Config, shared: list[str], source: Path | None) -> dict[str
             assert source is not None
             (run / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source / name, run / name)
-        train(config, run)
+        train(config, load_dataset(config), run)
     metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text())
     return metrics
 

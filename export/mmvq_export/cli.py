@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmvq_bridge.command import BadInput, Failed, run_command
+from mmvq_bridge.command import BadInput, Failed, Parser, run_command
 from mmvq_bridge.files import atomic
 from mmvq_export import __version__
 
@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("mmvq-export", _work, argv)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         "mmvq-export", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", nargs="?", default="runs/latest", metavar="RUN", help="run directory (runs/latest)")

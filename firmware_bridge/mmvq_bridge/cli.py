@@ -9,7 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 from mmvq_bridge import __version__
-from mmvq_bridge.command import BadInput, run_command
+from mmvq_bridge.command import BadInput, Parser, run_command
 from mmvq_bridge.device import PAUSE_S, SimulatedDevice, wear
 from mmvq_bridge.faults import KINDS, FaultyLine, parse_faults
 from mmvq_bridge.recordings import Recording, RecordingFile, read_recordings
@@ -36,20 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(PROG, _work, argv)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Wrong usage is one line, as every other error."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see {self.prog} --help")
-
-
 def _work(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     return _simulate(arguments)
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog=PROG, description="Between a wearable's bytes and samples: protocol 1, and a device to try.")
+def _parser() -> Parser:
+    parser = Parser(prog=PROG, description="Between a wearable's bytes and samples: protocol 1, and a device to try.")
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -3,8 +3,10 @@
 0 done, 1 failed while working, 2 wrong usage or bad input, 130 on Ctrl-C. A traceback is shown under `--debug` only.
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 
 class BadInput(Exception):
@@ -13,6 +15,14 @@ class BadInput(Exception):
 
 class Failed(Exception):
     """The work was asked for rightly and still went wrong (exit status 1)."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong usage is one line, as every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise BadInput instead of printing the usage."""
+        raise BadInput(f"{message}; see {self.prog} --help")
 
 
 def run_command(name: str, work: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:

@@ -147,7 +147,7 @@ def write_recordings(path: Path | str, file: RecordingFile) -> None:
                 writer.writerows(zip(*(columns[name] for name in COLUMNS), strict=True))
         else:
             pa, pq = _pyarrow(str(path))
-            table = pa.table({k: pa.array(v).dictionary_encode() if k in ("subject", "label") else pa.array(v)
+            table = pa.table({k: pa.array(v, pa.string()).dictionary_encode() if k in ("subject", "label") else pa.array(v)
                               for k, v in columns.items()})
             meta = {**file.meta, "mmvq.rate_hz": f"{file.rate_hz:g}"}
             pq.write_table(table.replace_schema_metadata(meta), part, compression="zstd", compression_level=19)
@@ -180,12 +180,21 @@ def _parquet_columns(data: bytes, path: str) -> tuple[dict[str, Column], dict[st
     for name in COLUMNS:
         column = table.column(name)
         if name in ("subject", "label"):
-            columns[name] = ["" if value is None else str(value) for value in column.to_pylist()]
+            columns[name] = _texts(column)
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             columns[name] = column.to_numpy()
         else:
             raise BadInput(f"{path}: column {name} holds {column.type}, not numbers; store it as a number")
     return columns, meta
+
+
+def _texts(column: Any) -> list[str]:
+    """An Arrow column as text, "" for null; by its few distinct values, as there may be millions of rows."""
+    coded = column.cast(column.type.value_type) if hasattr(column.type, "value_type") else column
+    coded = coded.combine_chunks().dictionary_encode()
+    texts = np.array(["", *map(str, coded.dictionary.to_pylist())], dtype=object)
+    found: list[str] = texts[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False) + 1].tolist()
+    return found
 
 
 def _csv_columns(data: bytes, path: str) -> tuple[dict[str, Column], dict[str, str]]:

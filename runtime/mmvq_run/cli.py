@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from mmvq_bridge import __version__
-from mmvq_bridge.command import BadInput, run_command
+from mmvq_bridge.command import BadInput, Parser, run_command
 from mmvq_bridge.recordings import RecordingFile, counts_per_g
 from mmvq_run.explain import SHOWN
 from mmvq_run.metadata import Metadata
@@ -47,13 +47,6 @@ exit status: 0 done, 1 failed while working (a port stayed away), 2 wrong usage 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit status."""
     return run_command(PROG, _work, argv)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong usage is one line, as every other error."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see {self.prog} --help")
 
 
 def _work(argv: Sequence[str]) -> int:
@@ -142,8 +135,8 @@ def _check_labels(file: RecordingFile, metadata: Metadata, score: Score | None) 
         _say(f"the model does not know {', '.join(foreign[:8])}: those windows count as wrong")
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=PROG,
         description="Activities from a wrist accelerometer, each with its reasons.",
         epilog=EXAMPLES,

@@ -1,17 +1,19 @@
 """mmvq-train: recordings and a text bank to a run directory."""
 
-import argparse
-import sys
+import contextlib
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 
 import tyro
 
-from mmvq_bridge.command import BadInput, run_command
+from mmvq_bridge.command import BadInput, Parser, run_command
 from mmvq_train import __version__
 from mmvq_train.config import PRESETS, Config
+from mmvq_train.data import load_dataset
 from mmvq_train.pipeline import say, train
 from mmvq_train.rundir import mark_latest, resume_run, start_run
+from mmvq_train.text import resolve_bank
 
 DESCRIPTION = """\
 Train a signal-only activity recogniser that gives its reasons.
@@ -35,11 +37,14 @@ def _work(argv: Sequence[str]) -> None:
     config, resumed = parse(argv)
     if resumed:
         config, run = resume_run(resumed)
+        data = load_dataset(config)
     else:
         config.check()
+        data = load_dataset(config)
+        resolve_bank(config.bank, data.labels)  # unusable data or bank: known before there is a directory
         run = start_run(config)
     say(f"run directory: {run}")
-    metrics = train(config, run)
+    metrics = train(config, data, run)
     if config.out is None:
         mark_latest(run)
     test = metrics["test"]
@@ -51,25 +56,41 @@ def _work(argv: Sequence[str]) -> None:
 
 def parse(argv: Sequence[str]) -> tuple[Config, str | None]:
     """The configuration, or the directory to resume. `--preset` decides what the other options start from."""
-    early = argparse.ArgumentParser("mmvq-train", add_help=False, allow_abbrev=False)
-    early.add_argument("--preset", choices=list(PRESETS))
+    early = Parser("mmvq-train", add_help=False, allow_abbrev=False)
+    early.add_argument("--preset", choices=list(PRESETS), default="small")
     early.add_argument("--resume")
-    early.add_argument("--version", action="store_true")
+    early.add_argument("--version", action="version", version=f"mmvq-train {__version__}")
     known, rest = early.parse_known_args(argv)
-    if known.version:
-        print(f"mmvq-train {__version__}")
-        sys.exit(0)
     if known.resume:
-        if rest or known.preset:
-            raise BadInput(f"--resume goes on with the run's own configuration; leave {[*rest, '--preset'][0]} out")
+        if rest:
+            raise BadInput(f"--resume goes on with the run's own configuration; leave {rest[0]} out")
         return Config(), known.resume
-    preset = known.preset or "small"
-    config = tyro.cli(
-        Config,
-        args=list(argv),
-        default=PRESETS[preset],
-        prog="mmvq-train",
-        description=DESCRIPTION,
-        config=(tyro.conf.FlagConversionOff,),
-    )
-    return replace(config, preset=preset), None
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            config = tyro.cli(
+                Config,
+                args=list(argv),
+                default=PRESETS[known.preset],
+                prog="mmvq-train",
+                description=DESCRIPTION,
+                config=(tyro.conf.FlagConversionOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise BadInput(f"{_first_said(said.getvalue())}; see mmvq-train --help") from None
+    return replace(config, preset=known.preset), None
+
+
+def _first_said(box: str) -> str:
+    """What a drawn box says in its first paragraph, on one line: tyro's errors are for reading at leisure."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines()]
+    words: list[str] = []
+    for line in lines:
+        if set(line) <= set("─╭╮╰╯ ") or line.startswith(("╭", "╰")):
+            if words:
+                break
+            continue
+        words.append(line)
+    return " ".join(words)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from mmvq_bridge.command import BadInput
-from mmvq_train.pieces import POINTS, Layout
+from mmvq_train.pieces import Layout
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 Preset = Literal["small", "full"]

@@ -111,7 +111,9 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
     )
     callbacks: list[Callback] = [saver, TQDMProgressBar(refresh_rate=10)]
     if average > 0:
-        callbacks.append(EMAWeightAveraging(decay=0.99, update_starting_at_epoch=int(stage.epochs * (1 - average))))
+        # Buffers (the frozen codes) are no weights: their average would differ from them by its rounding.
+        start = int(stage.epochs * (1 - average))
+        callbacks.append(EMAWeightAveraging(use_buffers=False, decay=0.99, update_starting_at_epoch=start))
     L.seed_everything(stage.seed, verbose=False)
     with warnings.catch_warnings():
         # Data lie in memory, so workers would only cost; stages are short, so logging every step is meant.
@@ -132,9 +134,10 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
             deterministic=True,
             log_every_n_steps=10,
         )
-        trainer.fit(stage, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(stage, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
+        except SystemExit:  # how Lightning ends on Ctrl-C, with a status of its own
+            raise KeyboardInterrupt from None
     stage.cpu().eval()
     checkpoint.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from mmvq_train import __version__
 from mmvq_train.calibrate import calibrate
 from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets
 from mmvq_train.config import Config
-from mmvq_train.data import Dataset, load_dataset
+from mmvq_train.data import Dataset
 from mmvq_train.evaluate import (
     ablation_rows,
     accuracy,
@@ -51,10 +51,9 @@ class Text:
     targets: TextTargets
 
 
-def train(config: Config, run: Path) -> dict[str, Any]:
-    """Run (or finish) all stages in `run`; returns the metrics. Raises BadInput for unusable data or bank."""
+def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
+    """Run (or finish) all stages in `run`; returns the metrics. Raises BadInput for an unusable bank."""
     clock = _Clock(run)
-    data = load_dataset(config)
     for notice in data.notices:
         say(notice)
     say(
@@ -145,6 +144,7 @@ def _student(
     stage = StudentStage(config, data.train, len(data.labels), codebook, list(knowledge.values()), membership)
     with clock.stage("student"):
         fit(stage, "student", run, config.accelerator, config.student.average)
+        codebook.cpu()  # it went to the GPU with the student, if there is one
         stage.student.centre(data.train.x)
         calibrate(stage.student, data.calibrate)
     about = {

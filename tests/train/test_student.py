@@ -1,0 +1,219 @@
+"""The student: contributions that add up, tokens that see their span only, frozen codes, calibration."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmvq_train.calibrate import KNOWN_SHARE, calibrate
+from mmvq_train.codebook import ShapeCodebook, TextTargets
+from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig, WorkspaceConfig
+from mmvq_train.data import WindowSet
+from mmvq_train.fitting import fit
+from mmvq_train.pieces import Layout
+from mmvq_train.student import Student, StudentStage
+from mmvq_train.student.model import energy, sub_action_probabilities
+from mmvq_train.teachers import Knowledge
+
+LAYOUT = Layout(20.0, 80, (0.5, 1.0, 4.0), (0.5, 0.7, 1.0))
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def targets() -> TextTargets:
+    membership = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=torch.bool)
+    return TextTargets(noise(4, 12), membership, noise(3, 12, seed=1))
+
+
+def codebook(layout: Layout, text: bool = True) -> ShapeCodebook:
+    """Untrained, but for codes that lie about."""
+    torch.manual_seed(0)
+    model = ShapeCodebook(layout, 8, 4, 3, targets() if text else None)
+    for i, book in enumerate(model.books()):
+        book.codes.copy_(noise(8, 4, seed=i))
+        book.total.copy_(book.codes)
+        book.ready.fill_(True)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def student() -> Student:
+    torch.manual_seed(1)
+    made = Student(LAYOUT, 8, 4, 3, 4, 16, 5).eval()
+    made.adopt(codebook(LAYOUT))
+    with torch.no_grad():
+        made.bias.copy_(torch.tensor([0.3, -0.2, 1.0]))
+    return made
+
+
+def windows(count: int = 24, samples: int = 80) -> WindowSet:
+    return WindowSet(noise(count, samples, 3), torch.arange(count) % 3, np.array(["a"] * count))
+
+
+def test_outputs_have_a_row_a_token(student: Student):
+    out, tokens = student(noise(5, 80, 3)), LAYOUT.tokens
+    assert out.logits.shape == (5, 3)
+    assert out.codes.shape == out.margins.shape == (5, tokens, 3)
+    assert out.attributes.shape == (5, tokens, 3, 4)
+    assert out.contributions.shape == (5, tokens, 3)
+    assert out.actions.shape == (5, tokens, 4)
+    assert 0 <= int(out.codes.min()) <= int(out.codes.max()) < 8
+
+
+def test_contributions_and_bias_add_up_to_the_logits(student: Student):
+    out = student(noise(9, 80, 3))
+    assert torch.allclose(out.contributions.sum(1) + student.bias, out.logits, atol=1e-5)
+
+
+def test_attributes_are_time_and_length_in_seconds_and_offset_and_scale_in_g(student: Student):
+    x = noise(2, 80, 3)
+    attributes = student(x).attributes
+    assert torch.allclose(attributes[0, :, 0, :2], torch.from_numpy(LAYOUT.spans_s()), atol=1e-6)
+    for token, (t, length) in enumerate(LAYOUT.spans_s()):
+        begin = round(float(t) * 20)
+        span = x[:, begin : begin + round(float(length) * 20)]
+        assert torch.allclose(attributes[:, token, :, 2], span.mean(1), atol=1e-5)
+        assert torch.allclose(attributes[:, token, :, 3], span.std(1, correction=0), atol=1e-5)
+
+
+def test_a_token_does_not_change_with_the_signal_outside_its_span(student: Student):
+    x = noise(6, 80, 3)
+    before = student(x)
+    for token, (t, length) in enumerate(LAYOUT.spans_s()):
+        begin = round(float(t) * 20)
+        end = begin + round(float(length) * 20)
+        changed = 3 * noise(6, 80, 3, seed=2)
+        changed[:, begin:end] = x[:, begin:end]
+        after = student(changed)
+        assert torch.equal(after.codes[:, token], before.codes[:, token])
+        for name in ("attributes", "contributions", "actions"):
+            assert torch.allclose(getattr(after, name)[:, token], getattr(before, name)[:, token], atol=1e-6)
+
+
+def test_a_reason_is_the_whole_reason(student: Student):
+    """Tokens of one length with equal codes, offsets and scales have equal rows, whatever else differs in them."""
+    pieces = student.pieces(noise(40, 80, 3))
+    out = student.judge(pieces)
+    shaken = [replace(p, shape=p.shape + 1e-3 * noise(*p.shape.shape, seed=3)) for p in pieces]
+    again = student.judge(shaken)
+    same = (again.codes == out.codes).all(-1)
+    assert 0.9 < float(same.float().mean()) <= 1
+    assert torch.equal(again.contributions[same], out.contributions[same])
+    assert torch.equal(again.actions[same], out.actions[same])
+
+
+def test_another_code_is_another_reason(student: Student):
+    pieces = student.pieces(noise(10, 80, 3))
+    out, flipped = student.judge(pieces), student.judge([replace(p, shape=-p.shape) for p in pieces])
+    other = (flipped.codes != out.codes).any(-1)
+    assert other.any()
+    assert ((flipped.contributions - out.contributions).abs().amax(-1)[other] > 1e-4).float().mean() > 0.95
+
+
+def test_centring_leaves_probabilities_as_they_are(student: Student):
+    x = noise(50, 80, 3)
+    before = F.softmax(student(x).logits, -1)
+    student.centre(x)
+    after = student(x)
+    assert torch.allclose(F.softmax(after.logits, -1), before, atol=1e-5)
+    assert torch.allclose(after.contributions.sum(1) + student.bias, after.logits, atol=1e-5)
+
+
+def test_centring_makes_an_average_piece_count_nothing(student: Student):
+    x = noise(50, 80, 3)
+    assert student(x).contributions.sum(1).mean(0).abs().max() > 0.05
+    student.centre(x)
+    contributions = student(x).contributions
+    for part in contributions.split(LAYOUT.counts, dim=1):
+        assert part.mean((0, 1)).abs().max() < 1e-5  # over the tokens of a length
+    assert contributions.sum(-1).abs().max() < 1e-5  # over classes
+
+
+def test_without_text_every_sub_action_is_equally_likely():
+    student = Student(LAYOUT, 8, 4, 3, 4, 16, 5).eval()
+    student.adopt(codebook(LAYOUT, text=False))
+    assert torch.allclose(sub_action_probabilities(student(noise(3, 80, 3)).actions), torch.tensor(0.25))
+
+
+def test_a_left_out_piece_counts_nothing_and_keeps_its_row(student: Student):
+    pieces = student.pieces(noise(4, 80, 3))
+    whole = student.judge(pieces)
+    keep = torch.ones(4, LAYOUT.tokens)
+    keep[:, 2] = 0
+    without = student.judge(pieces, keep)
+    assert torch.equal(without.contributions, whole.contributions)
+    assert torch.allclose(without.logits, whole.logits - whole.contributions[:, 2], atol=1e-5)
+
+
+CONFIG = Config(
+    window_s=4.0,
+    pieces=PiecesConfig((0.5, 1.0, 4.0), (0.5, 0.7, 1.0)),
+    codebook=CodebookConfig(size=8, dim=4),
+    workspace=WorkspaceConfig(dim=16),
+    student=StudentConfig(width=16, embedding=5, epochs=2, batch=8, learning_rate=0.02),
+)
+
+
+def knowledge(count: int) -> list[Knowledge]:
+    """Two teachers that know the labels."""
+    logits = 4.0 * F.one_hot(torch.arange(count) % 3, 3).float()
+    return [Knowledge(logits, noise(count, 16, 8, seed=s).half()) for s in (1, 2)]
+
+
+@pytest.mark.parametrize("text", [True, False], ids=["with text", "without text"])
+@pytest.mark.parametrize("teachers", [2, 1, 0])
+def test_training_moves_the_student_and_leaves_its_codes_and_the_codebook(teachers: int, text: bool, tmp_path):
+    data, frozen = windows(), codebook(LAYOUT, text)
+    stage = StudentStage(CONFIG, data, 3, frozen, knowledge(24)[:teachers], targets().membership)
+    codes, weights = stage.student.codes.clone(), {k: v.clone() for k, v in stage.student.named_parameters()}
+    before = {k: v.clone() for k, v in frozen.state_dict().items()}
+    assert (stage.workspace is None) == (teachers == 0)
+    fit(stage, "student", tmp_path, "cpu", average=0.5)
+    assert torch.equal(stage.student.codes, codes)
+    assert all(torch.equal(v, before[k]) for k, v in frozen.state_dict().items())
+    # Averaging rounds, so that weights which nothing moves differ in the last digits.
+    moved = {k for k, v in stage.student.named_parameters() if not torch.allclose(v, weights[k], atol=1e-5)}
+    still = set(weights) - moved
+    assert still == (set() if text else {"act.linear.weight", "act.linear.bias"})
+
+
+def test_what_is_frozen_stays_out_of_what_is_saved():
+    stage = StudentStage(CONFIG, windows(), 3, codebook(LAYOUT), knowledge(24), targets().membership)
+    assert not any("frozen" in name or "encoder" in name for name in stage.state_dict())
+    assert "temperature" in stage.student.state_dict()
+
+
+def test_labels_do_not_reach_the_map_to_the_codes(student: Student):
+    out = student.train()(noise(6, 80, 3))
+    F.cross_entropy(out.logits, torch.arange(6) % 3).backward()
+    assert student.map.weight.grad is None
+    assert student.embed[0].grad is not None
+
+
+class Told(Student):
+    """A student whose logits are the first samples of x: what calibration is to find is known."""
+
+    def forward(self, x: torch.Tensor):
+        return replace(super().forward(x), logits=x[:, 0])
+
+
+def test_calibration_finds_the_temperature_that_labels_were_drawn_with():
+    truth = 2.5
+    x = noise(4000, 80, 3)
+    x[:, 0] = 6 * noise(4000, 3, seed=5)
+    drawn = torch.multinomial((x[:, 0] / truth).softmax(-1), 1, generator=torch.Generator().manual_seed(0))[:, 0]
+    student = Told(LAYOUT, 8, 4, 3, 4, 16, 5).eval()
+    student.adopt(codebook(LAYOUT))
+    calibrate(student, WindowSet(x, drawn, np.array(["a"] * 4000)))
+    assert float(student.temperature) == pytest.approx(truth, rel=0.12)
+    unknown = energy(x[:, 0])
+    assert float((unknown <= student.threshold).float().mean()) == pytest.approx(KNOWN_SHARE, abs=0.002)
+
+
+def test_the_unknown_score_is_higher_where_no_label_speaks_up():
+    quiet, loud = torch.zeros(1, 3), torch.tensor([[9.0, 0.0, 0.0]])
+    assert float(energy(quiet)) > float(energy(loud))
