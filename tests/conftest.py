@@ -1,6 +1,7 @@
 """A small recording file cut from the embedded ones, and one small finished run, for the tests of train and export."""
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,13 @@ from mmvq_bridge.recordings import Recording, RecordingFile, read_recordings, wr
 PEOPLE = ("1600", "1601", "1602", "1603")
 LABELS = ("clapping", "jogging", "sitting", "walking")
 # A run of seconds: 4 s windows, few codes, narrow nets, images of 16 pixels.
-TINY = (
+TINY = shlex.split(
     "--window-s 4 --hop-s 2 --train-hop-s 1 --accelerator cpu --pieces.lengths-s 1 3 --pieces.hops-s 1.5 1 "
     "--codebook.size 8 --codebook.dim 4 --codebook.epochs 4 --codebook.batch 32 "
     "--teachers.epochs 1 --teachers.depth 10 --teachers.image 16 --workspace.dim 16 "
     "--student.epochs 12 --student.batch 32 --student.learning-rate 0.01 --student.width 128 --student.embedding 8 "
     "--student.weight-decay 0.1"
-).split()
+)
 
 
 @dataclass(frozen=True)

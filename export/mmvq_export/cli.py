@@ -36,7 +36,7 @@ def _parser() -> Parser:
     parser.add_argument("--quantize", choices=["none", "int8"], default="none", help="weights and activations (none)")
     parser.add_argument("--out", metavar="FILE", help="model file (RUN/student.onnx)")
     parser.add_argument("--target", choices=["x86", "arm64"], default="x86", help="whose int8 kernels to suit (x86)")
-    parser.add_argument("--batch", default="1", metavar="1|N|dynamic", help="windows a call (1, the fastest for live use)")
+    parser.add_argument("--batch", default="1", metavar="1|N|dynamic", help="windows a call (1, fastest for live use)")
     parser.add_argument("--report", metavar="FILE", help="write the gates' figures as JSON")
     parser.add_argument("--force", action="store_true", help="write the file although a gate failed")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")

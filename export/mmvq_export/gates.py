@@ -105,7 +105,8 @@ def _macro(truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64]) -> float:
 def _reasons_agree(truth: Outputs, found: Outputs) -> float:
     """Share of the three pieces that counted most which both name, for the float student's label."""
     shares = []
-    for label, a, b in zip(truth["probabilities"].argmax(1), truth["contributions"], found["contributions"], strict=True):
+    labels = truth["probabilities"].argmax(1)
+    for label, a, b in zip(labels, truth["contributions"], found["contributions"], strict=True):
         top = [set(np.argsort(-c[:, label], kind="stable")[:TOP_REASONS]) for c in (a, b)]
         shares.append(len(top[0] & top[1]) / TOP_REASONS)
     return float(np.mean(shares))

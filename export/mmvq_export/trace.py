@@ -32,8 +32,8 @@ class Deployed(nn.Module):
         super().__init__()
         self.student = student
         lengths, size, _ = student.codes.shape
-        offsets = [i * size for i, count in zip(range(lengths), student.layout.counts, strict=True) for _ in range(count)]
-        self.register_buffer("code_offset", torch.tensor(offsets)[:, None])
+        counts = torch.tensor(student.layout.counts)
+        self.register_buffer("code_offset", torch.repeat_interleave(size * torch.arange(lengths), counts)[:, None])
         self.register_buffer("bias", student.bias.detach().clone())
         self.register_buffer("temperature", student.temperature.clone())
 
@@ -57,8 +57,8 @@ def fold(student: Student) -> Student:
     folded = copy.deepcopy(student).eval()
     with torch.no_grad():
         for head, share in zip(folded.heads(), folded.share, strict=True):
-            head.weight *= share
-            head.bias *= share
+            head.weight.mul_(share)
+            head.bias.mul_(share)
     folded.share = [1.0] * len(folded.share)
     if isinstance(folded.act, ActionHead):
         folded.act = folded.act.folded()

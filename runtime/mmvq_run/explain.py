@@ -1,6 +1,7 @@
 """The pieces of a window that counted most for a label, as data and in words. Pure.
 
-A code is called by its tested name or not at all: a sub-action is told only where a code of the token bears it.
+A code is called by its tested name or not at all: a sub-action is told only where a code of the token bears it
+and the token agrees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from mmvq_run.model import Prediction
 
 SHOWN: Final = {"none": 0, "top": 5, "full": None}  # --explain: pieces in an event
 IN_WORDS: Final = 3  # pieces in a line for people
+AGREEING: Final = 0.5  # of the largest probability, for a tested name to be told
 SHAPE_SEPARATOR: Final = "·"
 
 
@@ -52,12 +54,15 @@ def pieces_for(prediction: Prediction, metadata: Metadata, label: int, start: fl
 def backed_sub_action(
     probabilities: npt.ArrayLike, names: Sequence[str | None], sub_actions: Sequence[str]
 ) -> int | None:
-    """The likeliest (of M probabilities) among the sub-actions that the token's own codes are tested for; None if none.
+    """The likeliest (of M probabilities) among the sub-actions that the token's own codes are tested for, or None.
 
-    The likeliest of all may be one that no code of the token stands for: telling it would be a guess, not a reason.
+    None, too, where another sub-action is more than twice as likely: codes and token then disagree, and words would be a
+    guess, not a reason.
     """
+    p = np.asarray(probabilities, dtype=np.float64)
     tested = [i for i, text in enumerate(sub_actions) if text in names]
-    return max(tested, key=lambda i: float(np.asarray(probabilities)[i])) if tested else None
+    best = max(tested, key=lambda i: float(p[i]), default=None)
+    return best if best is not None and p[best] >= AGREEING * p.max() else None
 
 
 def in_words(because: Sequence[Mapping[str, Any]]) -> str:

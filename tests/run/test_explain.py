@@ -1,8 +1,9 @@
 import io
 
+import pytest
 from wearing import frames, hello, play, records, signal
 
-from mmvq_run.explain import in_words
+from mmvq_run.explain import backed_sub_action, in_words
 from mmvq_run.sinks import JsonLines, TextLines
 
 
@@ -22,6 +23,20 @@ def test_alike_pieces_apart_stay_apart_and_the_strongest_comes_first():
 
 def test_a_code_without_a_tested_name_is_never_called_by_one():
     assert in_words([piece(0.0, 1.0, 1.0, None, (7,))]) == "shape 7 (0.0-1.0 s, +1.0)"
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "names", "told"),
+    [
+        ([0.7, 0.2, 0.1], ["a"], 0),
+        ([0.5, 0.4, 0.1], ["b", None, "c"], 1),  # the likelier of two tested names
+        ([0.7, 0.2, 0.1], ["b"], None),  # the token says a, its code b: no words
+        ([0.7, 0.2, 0.1], [None, None, None], None),
+        ([0.7, 0.2, 0.1], ["foreign"], None),
+    ],
+)
+def test_words_are_told_only_where_code_and_token_agree(probabilities, names, told):
+    assert backed_sub_action(probabilities, names, ("a", "b", "c")) == told
 
 
 def test_lines_for_people_and_lines_for_programs_tell_the_same_events(model):

@@ -72,7 +72,8 @@ def test_the_gradient_passes_straight_through():
 
 def test_the_first_batch_sets_codes_to_the_centres_of_clusters():
     centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
-    points = (centres.repeat(50, 1) + 0.1 * noise(200, 2))[torch.randperm(200, generator=torch.Generator().manual_seed(3))]
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(3))
+    points = (centres.repeat(50, 1) + 0.1 * noise(200, 2))[order]
     torch.manual_seed(0)
     book = Codebook(16, 2).train()
     book(points)
@@ -127,7 +128,8 @@ def test_margins_lie_between_0_and_1():
 def test_perplexity_is_the_number_of_codes_if_all_are_used_alike():
     assert perplexity(torch.arange(8).repeat(3), 32) == pytest.approx(8.0)
     assert perplexity(torch.zeros(9, dtype=torch.long), 32) == pytest.approx(1.0)
-    assert perplexity(torch.tensor([0, 0, 0, 1]), 2) == pytest.approx(math.exp(0.75 * math.log(4 / 3) + 0.25 * math.log(4)))
+    entropy = 0.75 * math.log(4 / 3) + 0.25 * math.log(4)
+    assert perplexity(torch.tensor([0, 0, 0, 1]), 2) == pytest.approx(math.exp(entropy))
 
 
 # Balancer

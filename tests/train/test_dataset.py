@@ -1,5 +1,6 @@
 """Recordings to windows of training, calibration and test people; augmentation."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,6 @@ from mmvq_train.config import Config
 from mmvq_train.data import Dataset, augment, load_dataset
 from mmvq_train.data.augment import rotation
 
-# One second steps through 4 s windows: x of sample i tells when it was taken.
 CONFIG = Config(window_s=4.0, hop_s=2.0, train_hop_s=1.0)
 LABELS = ("rest", "run")
 
@@ -90,7 +90,7 @@ def test_a_single_wearer_is_split_in_time_with_a_guard_and_a_loud_warning(name: 
         for part in (data.train, data.calibrate, data.test):
             times = 1000 * part.x[part.y == label][:, :, 0]
             spans.append((float(times.min()), float(times.max())))
-        for before, after in zip(spans, spans[1:], strict=False):
+        for before, after in itertools.pairwise(spans):
             assert after[0] >= before[1]  # no sample is on both sides
             # The last window before starts at least a window earlier than the first after.
             assert after[0] - (before[1] - 4.0) >= 4.0 - 0.06
@@ -159,7 +159,7 @@ def test_a_single_wearer_with_too_little_time_is_refused(tmp_path: Path):
 
 
 def test_a_fold_that_is_not_there_is_refused_with_those_that_are():
-    with pytest.raises(BadInput, match="fold 9 is not in the split.*0, 1, 2, 3, 4"):
+    with pytest.raises(BadInput, match=r"fold 9 is not in the split.*0, 1, 2, 3, 4"):
         load_dataset(Config(fold=9))
 
 

@@ -1,5 +1,6 @@
 """The student: contributions that add up, tokens that see their span only, frozen codes, calibration."""
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from mmvq_train.calibrate import KNOWN_SHARE, calibrate
 from mmvq_train.codebook import ShapeCodebook, TextTargets
 from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig, WorkspaceConfig
 from mmvq_train.data import WindowSet
-from mmvq_train.fitting import fit
+from mmvq_train.fitting import Batch, fit
 from mmvq_train.pieces import Layout
 from mmvq_train.student import Student, StudentStage
 from mmvq_train.student.model import energy, sub_action_probabilities
@@ -179,6 +180,35 @@ def test_training_moves_the_student_and_leaves_its_codes_and_the_codebook(teache
     moved = {k for k, v in stage.student.named_parameters() if not torch.allclose(v, weights[k], atol=1e-5)}
     still = set(weights) - moved
     assert still == (set() if text else {"act.linear.weight", "act.linear.bias"})
+
+
+class Stopped(StudentStage):
+    """Ctrl-C comes in the middle of its third epoch."""
+
+    def training_step(self, batch: Batch, number: int) -> torch.Tensor:
+        if (self.current_epoch, number) == (2, 1):
+            raise KeyboardInterrupt
+        return super().training_step(batch, number)
+
+
+def test_a_stage_stopped_in_mid_epoch_goes_on_to_the_weights_of_one_that_was_not(tmp_path, request):
+    handler = signal.getsignal(signal.SIGINT)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))  # Lightning switches it off on Ctrl-C
+    config = replace(CONFIG, student=replace(CONFIG.student, epochs=5))
+
+    def made(kind: type[StudentStage]) -> StudentStage:
+        return kind(config, windows(), 3, codebook(LAYOUT), knowledge(24), targets().membership)
+
+    whole = made(StudentStage)
+    fit(whole, "student", tmp_path / "whole", "cpu", average=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(made(Stopped), "student", tmp_path / "stopped", "cpu", average=0.5)
+    assert (tmp_path / "stopped" / "log" / "student.ckpt").exists()
+    resumed = made(StudentStage)
+    fit(resumed, "student", tmp_path / "stopped", "cpu", average=0.5)
+    assert not (tmp_path / "stopped" / "log" / "student.ckpt").exists()
+    expected = whole.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.state_dict().items())
 
 
 def test_what_is_frozen_stays_out_of_what_is_saved():

@@ -9,7 +9,7 @@ import tyro
 
 from mmvq_bridge.command import BadInput, Parser, run_command
 from mmvq_train import __version__
-from mmvq_train.config import PRESETS, Config
+from mmvq_train.config import PRESETS, Config, Preset
 from mmvq_train.data import load_dataset
 from mmvq_train.pipeline import say, train
 from mmvq_train.rundir import mark_latest, resume_run, start_run
@@ -19,7 +19,7 @@ DESCRIPTION = """\
 Train a signal-only activity recogniser that gives its reasons.
 
     mmvq-train                                       the embedded WISDM recordings, preset small -> runs/<time>
-    mmvq-train --data my.parquet                     your own recordings (columns recording, subject, label, t_ms, x, y, z)
+    mmvq-train --data my.parquet                     your own (columns recording, subject, label, t_ms, x, y, z)
     mmvq-train --data my.csv --bank my_bank.json     with sub-actions written for your labels
     mmvq-train --resume runs/20261122-101500         go on with a run that was stopped
     mmvq-train --preset full --accelerator gpu       wider teachers, longer training
@@ -57,21 +57,22 @@ def _work(argv: Sequence[str]) -> None:
 def parse(argv: Sequence[str]) -> tuple[Config, str | None]:
     """The configuration, or the directory to resume. `--preset` decides what the other options start from."""
     early = Parser("mmvq-train", add_help=False, allow_abbrev=False)
-    early.add_argument("--preset", choices=list(PRESETS), default="small")
+    early.add_argument("--preset", choices=list(PRESETS))
     early.add_argument("--resume")
     early.add_argument("--version", action="version", version=f"mmvq-train {__version__}")
     known, rest = early.parse_known_args(argv)
     if known.resume:
-        if rest:
-            raise BadInput(f"--resume goes on with the run's own configuration; leave {rest[0]} out")
+        if rest or known.preset:
+            raise BadInput(f"--resume goes on with the run's own configuration; leave {[*rest, '--preset'][0]} out")
         return Config(), known.resume
+    preset: Preset = known.preset or "small"
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             config = tyro.cli(
                 Config,
                 args=list(argv),
-                default=PRESETS[known.preset],
+                default=PRESETS[preset],
                 prog="mmvq-train",
                 description=DESCRIPTION,
                 config=(tyro.conf.FlagConversionOff,),
@@ -80,7 +81,7 @@ def parse(argv: Sequence[str]) -> tuple[Config, str | None]:
         if not stop.code:
             raise
         raise BadInput(f"{_first_said(said.getvalue())}; see mmvq-train --help") from None
-    return replace(config, preset=known.preset), None
+    return replace(config, preset=preset), None
 
 
 def _first_said(box: str) -> str:

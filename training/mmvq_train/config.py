@@ -171,11 +171,23 @@ class Config:
             (samples >= 8, f"--window-s {self.window_s:g} holds fewer than 8 samples"),
             (samples <= MOST_SAMPLES, f"--window-s {self.window_s:g} holds more than {MOST_SAMPLES} samples"),
             (0 < self.hop_s <= self.window_s, f"--hop-s {self.hop_s:g} must be over 0 and at most --window-s"),
-            (0 < self.train_hop_s <= self.window_s, f"--train-hop-s {self.train_hop_s:g} must be over 0 and at most --window-s"),
-            (len(self.pieces.lengths_s) == len(self.pieces.hops_s) > 0, "--pieces.lengths-s and hops-s differ in number"),
+            (
+                0 < self.train_hop_s <= self.window_s,
+                f"--train-hop-s {self.train_hop_s:g} must be over 0 and at most --window-s",
+            ),
+            (
+                len(self.pieces.lengths_s) == len(self.pieces.hops_s) > 0,
+                "--pieces.lengths-s and --pieces.hops-s differ in number, or are empty",
+            ),
             (all(0 < span < math.inf for span in spans), "--pieces lengths and hops must be over 0"),
-            (self.teachers.depth >= 10 and self.teachers.depth % 6 == 4, "--teachers.depth is 10, 16, 22, 28 or another 6n + 4"),
-            (self.workspace.dim % max(1, self.workspace.heads) == 0, "--workspace.dim must be a multiple of --workspace.heads"),
+            (
+                self.teachers.depth >= 10 and self.teachers.depth % 6 == 4,
+                f"--teachers.depth {self.teachers.depth}: give 10, 16, 22, 28 or another 6n + 4",
+            ),
+            (
+                self.workspace.dim % max(1, self.workspace.heads) == 0,
+                "--workspace.dim must be a multiple of --workspace.heads",
+            ),
         ]
         for name, low, high in BOUNDS:
             value: Any = self

@@ -74,9 +74,10 @@ class Stage(L.LightningModule):
         self.seed = seed
         self.rotation_deg, self.gain = rotation_deg, gain
 
-    def on_train_epoch_start(self) -> None:
-        """Dropout, too, comes from (seed, epoch)."""
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout, too, comes from (seed, epoch). Lightning leaves out on_train_epoch_start when it resumes."""
+        if batch_idx == 0:
+            torch.manual_seed(self.seed * 100_003 + self.current_epoch)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Made anew every epoch, which is how the epoch's number gets in."""
@@ -127,7 +128,7 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
             accelerator=accelerator,
             devices=1,
             max_epochs=stage.epochs,
-            logger=[CSVLogger(run / "log", name=None, version=name), TensorBoardLogger(run / "log", name=None, version=name)],
+            logger=[kind(run / "log", name=None, version=name) for kind in (CSVLogger, TensorBoardLogger)],
             callbacks=callbacks,
             enable_model_summary=False,
             reload_dataloaders_every_n_epochs=1,

@@ -71,7 +71,9 @@ def describe_codes(
         # Which sub-action a code stands for beyond what an average piece does: the prior is divided out.
         prior = (p * total[:, None]).sum(0) / total.sum()
         candidate = (p / prior.clamp_min(1e-9)).masked_fill(p < 1 / p.shape[1], 0).argmax(-1)
-        named = _supported(count, candidate, train, membership, seed + i) if codebook.text is not None else [False] * size
+        named = [False] * size
+        if codebook.text is not None:
+            named = _supported(count, candidate, train, membership, seed + i)
         drawn = codebook.code_shapes()[i]
         drawn = drawn / drawn.std(-1, keepdim=True, correction=0).clamp_min(1e-6)
         for k in range(size):

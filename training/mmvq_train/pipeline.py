@@ -170,7 +170,8 @@ def _figures(
 ) -> dict[str, Any]:
     membership: Tensor = text.targets.membership
     test = judge(student, data.test)
-    codes = describe_codes(student, codebook, judge(student, data.train), data.train, text.entries, membership, config.seed)
+    train_judged = judge(student, data.train)
+    codes = describe_codes(student, codebook, train_judged, data.train, text.entries, membership, config.seed)
     write_json(run / "codes.json", {"schema": 1, "sub_actions": text.entries, "codes": [c.as_json() for c in codes]})
     write_calibration(run / "calibration.npz", data.train, data.calibrate, config.seed)
     teachers = {

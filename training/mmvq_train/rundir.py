@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -85,9 +86,19 @@ def restore(module: nn.Module, path: Path) -> bool:
     """Load a finished stage into `module`; whether there was one."""
     if not path.exists():
         return False
-    module.load_state_dict(load_module(path)[0])
-    module.eval()
+    fill(module, load_module(path)[0], path)
     return True
+
+
+def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load the state that `path` holds into `module`, for evaluation. Raises BadInput if it is another module's."""
+    try:
+        module.load_state_dict(state)
+    except RuntimeError:
+        raise BadInput(
+            f"{path}: its weights do not fit the run's config.yaml; take file and configuration of one run"
+        ) from None
+    module.eval()
 
 
 @dataclass(frozen=True)
@@ -110,16 +121,21 @@ def load_run(path: Path) -> TrainedRun:
         raise BadInput(f"{path}: no such run directory; train one with mmvq-train, or name one: mmvq-export RUN")
     config, _ = resume_run(str(path))
     state, about = load_module(path / "student.safetensors")
+    if about.get("stage") != "student":
+        raise BadInput(f"{path / 'student.safetensors'}: holds no student; copy it again or resume the run")
     labels, sub_actions = tuple(about["labels"]), tuple(about["sub_actions"])
     student = make_student(config, len(labels), len(sub_actions))
-    student.load_state_dict(state)
+    fill(student, state, path / "student.safetensors")
     try:
         codes = json.loads((path / "codes.json").read_text(encoding="utf-8"))["codes"]
-        with np.load(path / "calibration.npz", allow_pickle=False) as file:
+        # Opened here, as numpy leaves a broken file open.
+        with (path / "calibration.npz").open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             calibration = {name: file[name] for name in ("x", "y", "held_out")}
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{path}: codes.json or calibration.npz is missing or broken ({error}); resume the run") from None
-    return TrainedRun(path, config, student.eval(), labels, sub_actions, about["data"], codes, calibration)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise BadInput(
+            f"{path}: codes.json or calibration.npz is missing or broken ({error}); resume the run"
+        ) from None
+    return TrainedRun(path, config, student, labels, sub_actions, about["data"], codes, calibration)
 
 
 def make_student(config: Config, classes: int, actions: int) -> Student:

@@ -37,9 +37,10 @@ class ShapeEncoder(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.linear = nn.Linear(POINTS, dim, bias=False)
-        self.bend = nn.Sequential(nn.Linear(POINTS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, dim))
-        nn.init.zeros_(self.bend[2].weight)
-        nn.init.zeros_(self.bend[2].bias)
+        first, last = nn.Linear(POINTS, HIDDEN), nn.Linear(HIDDEN, dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.bend = nn.Sequential(first, nn.ReLU(), last)
         self.constrain()
 
     def forward(self, shape: Tensor) -> Tensor:

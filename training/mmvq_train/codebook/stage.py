@@ -2,7 +2,9 @@
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from mmvq_train.codebook.balancer import Balancer
 from mmvq_train.codebook.losses import action_loss, alignment, weighted_cross_entropy
@@ -54,16 +56,17 @@ class CodebookStage(Stage):
         commitment = torch.stack([q.commitment for q in quantised]).mean()
         heads = torch.stack(list(losses.values())).sum() + (model.text.loss() if model.text is not None else 0.0)
 
-        optimiser = self.optimizers()
+        optimiser, schedule = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimiser, LightningOptimizer) and isinstance(schedule, LRScheduler)
         optimiser.zero_grad()
         self.manual_backward(heads)
         # The commitment pulls z to its code where they meet; the straight-through losses do the rest.
         (pull,) = torch.autograd.grad(self._commitment(joined, quantised), joined, retain_graph=True)
         joined.backward(balanced + self.commitment * pull * balanced.norm() / pull.norm().clamp_min(1e-12))
-        self.clip_gradients(optimiser, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
+        self.clip_gradients(optimiser.optimizer, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
         optimiser.step()
         model.encoder.constrain()
-        self.lr_schedulers().step()
+        schedule.step()
         self.note(**{name: value.detach() for name, value in losses.items()}, commitment=commitment.detach())
 
     def _commitment(self, joined: Tensor, quantised: list[Quantised]) -> Tensor:

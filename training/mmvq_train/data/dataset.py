@@ -58,8 +58,8 @@ def load_dataset(config: Config) -> Dataset:
     used = np.flatnonzero(np.bincount(cut.y, minlength=len(file.labels))) if len(cut.y) else np.array([], dtype=int)
     if len(used) < 2:
         raise BadInput(
-            f"{path}: {len(cut.y)} labelled windows of {config.window_s:g} s with {len(used)} labels; training needs at "
-            "least two labels with uninterrupted stretches that long (see --window-s)"
+            f"{path}: {len(cut.y)} labelled windows of {config.window_s:g} s with {len(used)} labels; training needs "
+            "at least two labels with uninterrupted stretches that long (see --window-s)"
         )
     labels = tuple(file.labels[i] for i in used)
     wearers = [s for s in file.subjects if s]

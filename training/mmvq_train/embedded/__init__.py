@@ -1,4 +1,4 @@
-"""Real recordings that ship with the package: twelve wearers of WISDM (CC BY 4.0), cut by scripts/make_embedded_data.py."""
+"""Real recordings in the package: twelve wearers of WISDM (CC BY 4.0), cut by scripts/make_embedded_data.py."""
 
 from pathlib import Path
 from typing import Final

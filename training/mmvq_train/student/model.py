@@ -146,16 +146,16 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def centre(self, x: Tensor) -> None:
-        """Centre contributions over classes and over the windows x (N, W, 3); every label probability stays as it is."""
+        """Centre contributions over classes and over the windows x (N, W, 3); label probabilities stay as they are."""
         self.eval()
         for head in self.heads():
-            head.weight -= head.weight.mean(0, keepdim=True)
-            head.bias -= head.bias.mean()
-        self.bias -= self.bias.mean()
+            head.weight.sub_(head.weight.mean(0, keepdim=True))
+            head.bias.sub_(head.bias.mean())
+        self.bias.sub_(self.bias.mean())
         mean = torch.stack([self(part).contributions.sum(0) for part in x.split(256)]).sum(0) / len(x)
         for i, (head, part) in enumerate(zip(self.heads(), mean.split(self.layout.counts), strict=True)):
-            head.bias -= part.mean(0) / self.share[i]
-        self.bias += mean.sum(0)
+            head.bias.sub_(part.mean(0) / self.share[i])
+        self.bias.add_(mean.sum(0))
 
     def heads(self) -> list[nn.Linear]:
         """What turns token embeddings into contributions, shortest length first."""

@@ -40,7 +40,7 @@ class Workspace(nn.Module):
         super().__init__()
         w = config.workspace
         common = knowledge[0].tokens.shape[1]
-        self.teachers = nn.ModuleList(Stream(*k.tokens.shape[1:], common, w.dim) for k in knowledge)
+        self.teachers = nn.ModuleList(Stream(k.tokens.shape[1], k.tokens.shape[2], common, w.dim) for k in knowledge)
         self.student = Stream(tokens, width, common, w.dim)
         self.slots = SlotAttention(w.dim, len(knowledge), w.slots, w.rounds)
         self.read = StudentCrossAttention(w.dim, w.heads)
@@ -91,8 +91,8 @@ class StudentStage(Stage):
         s = self.recipe
         keep = None
         if s.piece_dropout > 0:
-            keep = (torch.rand(len(batch.y), self.student.layout.tokens, device=batch.x.device) >= s.piece_dropout).float()
-            keep = keep / (1 - s.piece_dropout)
+            drawn = torch.rand(len(batch.y), self.student.layout.tokens, device=batch.x.device)
+            keep = (drawn >= s.piece_dropout).float() / (1 - s.piece_dropout)
         (codebook,) = self.frozen
         codebook.to(batch.x.device)
         with torch.no_grad():
