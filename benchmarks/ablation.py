@@ -40,7 +40,10 @@ def variants(base: Config) -> dict[str, tuple[Config, list[str]]]:
     without = {
         "text": (replace(base, codebook=replace(base.codebook, text=False)), teachers),
         "signal teacher": (replace(base, teachers=replace(base.teachers, signal=False)), codebook + teachers[1:]),
-        "persistence teacher": (replace(base, teachers=replace(base.teachers, persistence=False)), codebook + teachers[:1]),
+        "persistence teacher": (
+            replace(base, teachers=replace(base.teachers, persistence=False)),
+            codebook + teachers[:1],
+        ),
         "workspace": (replace(base, workspace=replace(base.workspace, enabled=False)), codebook + teachers),
     }
     return {"nothing": (base, []), **without}

@@ -37,7 +37,8 @@ def main() -> None:
         model = (clone / "runs" / "latest" / "student.onnx").stat().st_size
         subprocess.run(["make", "clean"], cwd=clone, check=True, stdout=subprocess.DEVNULL)
         test, passed = timed(["make", "test"], clone)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    revision = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(revision, cwd=ROOT, capture_output=True, text=True, check=True)
     result = {
         "benchmark": "fresh_clone",
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

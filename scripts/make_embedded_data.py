@@ -29,6 +29,7 @@ def middle(recording: Recording) -> Recording:
 
 
 def main() -> None:
+    """Choose people, cut, write."""
     folder = Path(sys.argv[1])
     source = read_recordings(folder / "wisdm_watch.parquet")
     folds = json.loads((folder / "splits.json").read_text())["folds"]

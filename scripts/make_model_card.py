@@ -15,8 +15,8 @@ PACKAGED = ROOT / "runtime" / "mmvq_run" / "packaged"
 CARD = """\
 # Model card: the packaged student
 
-{name}, {bytes:.0f} kB, {quantization}. Trained by `make packaged-model`; figures from `benchmarks/results/packaged.json`
-({date}, {machine}).
+{name}, {bytes:.0f} kB, {quantization}. Trained by `make packaged-model`; figures from
+`benchmarks/results/packaged.json` ({date}, {machine}).
 
 **What it does.** {window_s:g} s of wrist acceleration at {rate_hz:g} Hz (other rates are resampled) to one of
 {count} activities, with the pieces of the signal that the label was computed from.
@@ -44,11 +44,13 @@ windows of 10 s, hop 5 s, int8 in ONNX Runtime:
 **Known failures.** The eating activities (soup, chips, pasta, sandwich) and drinking are taken for one another, as the
 wrist moves alike. People differ: see the rows above. It has seen one kind of watch (±2 g, so hard movement clips), worn
 on the dominant wrist, by students in a laboratory; other wrists, ages, and free living are untested. Movement that is
-none of the {count} activities still gets one of their labels; `unknown` catches little of it. Not for medical or safety use.
+none of the {count} activities still gets one of their labels; how well `unknown` catches it has not been measured. Not
+for medical or safety use.
 """
 
 
 def main() -> None:
+    """Write the card."""
     figures = json.loads((ROOT / "benchmarks" / "results" / "packaged.json").read_text())
     meta = json.loads(read_properties((PACKAGED / "student.onnx").read_bytes())["mmvq"][0])
     labels = figures["labels"]

@@ -147,8 +147,8 @@ def write_recordings(path: Path | str, file: RecordingFile) -> None:
                 writer.writerows(zip(*(columns[name] for name in COLUMNS), strict=True))
         else:
             pa, pq = _pyarrow(str(path))
-            table = pa.table({k: pa.array(v, pa.string()).dictionary_encode() if k in ("subject", "label") else pa.array(v)
-                              for k, v in columns.items()})
+            text = {k: pa.array(columns[k], pa.string()).dictionary_encode() for k in ("subject", "label")}
+            table = pa.table({k: text.get(k, v) for k, v in columns.items()})
             meta = {**file.meta, "mmvq.rate_hz": f"{file.rate_hz:g}"}
             pq.write_table(table.replace_schema_metadata(meta), part, compression="zstd", compression_level=19)
 

@@ -56,8 +56,8 @@ def backed_sub_action(
 ) -> int | None:
     """The likeliest (of M probabilities) among the sub-actions that the token's own codes are tested for, or None.
 
-    None, too, where another sub-action is more than twice as likely: codes and token then disagree, and words would be a
-    guess, not a reason.
+    None, too, where another sub-action is more than twice as likely: codes and token then disagree, and words would be
+    a guess, not a reason.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     tested = [i for i, text in enumerate(sub_actions) if text in names]

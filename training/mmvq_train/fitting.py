@@ -132,15 +132,23 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
             callbacks=callbacks,
             enable_model_summary=False,
             reload_dataloaders_every_n_epochs=1,
-            deterministic=True,
+            deterministic="warn",  # a CUDA operation without a deterministic form is said, not refused
             log_every_n_steps=10,
         )
+        _keep_curves(run / "log" / name)
         try:
             trainer.fit(stage, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
         except SystemExit:  # how Lightning ends on Ctrl-C, with a status of its own
             raise KeyboardInterrupt from None
     stage.cpu().eval()
     checkpoint.unlink(missing_ok=True)
+
+
+def _keep_curves(folder: Path) -> None:
+    """Put the curve of an interrupted stage aside: the logger starts its file anew."""
+    earlier = folder / "metrics.csv"
+    if earlier.exists():
+        earlier.rename(folder / f"metrics-{len(list(folder.glob('metrics-*.csv'))):03}.csv")
 
 
 @torch.no_grad()

@@ -2,11 +2,13 @@
 
 A code's distribution is the mean of the student's sub-action probabilities over the training pieces that got it. That
 alone may be nothing but the class prior (SYSTEMS 4), so a name must pass a permutation test: the code has to occur in
-the activities that own the sub-action more than it does when whole windows swap labels among their wearer's own. The
-largest statistic over all codes in every permutation sets the bar (Westfall & Young 1993), so that one false name in
-twenty runs is expected, not one in twenty codes.
+the activities that own the sub-action more than it does when every wearer's activities swap their labels, whole bouts
+at a time (windows of a bout are alike, and swapping them one by one would find everything significant). The largest
+statistic over all codes in every permutation sets the bar (Westfall & Young 1993), so that one false name in twenty
+runs is expected, not one in twenty codes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from mmvq_train.data import WindowSet
 from mmvq_train.evaluate import Judged
 from mmvq_train.student.model import Student
 
-PERMUTATIONS: Final = 200
+PERMUTATIONS: Final = 500
 LEVEL: Final = 0.05
 LARGEST: Final = 5  # sub-actions kept a code
 
@@ -93,22 +95,24 @@ def _counts(codes: Tensor, code: int) -> Tensor:
 
 
 def _supported(count: Tensor, candidate: Tensor, train: WindowSet, membership: Tensor, seed: int) -> list[bool]:
-    """For every code, whether its candidate sub-action passes the test."""
+    """For every code, whether its candidate sub-action passes the test. count: windows × codes."""
     generator = torch.Generator().manual_seed(seed)
-    owns = membership.float()
+    owns = membership.float()[:, candidate]  # class × code: whether the class owns the code's candidate
+    wearers = []
+    for subject in sorted(set(train.subject.tolist())):
+        rows = torch.from_numpy((train.subject == subject).nonzero()[0])
+        done, windows = train.y[rows].unique(return_counts=True)
+        by_class = torch.zeros(len(membership), count.shape[1]).index_add_(0, train.y[rows], count[rows])
+        # Per window of an activity, so that an activity that lasted longer does not draw names to it.
+        wearers.append((done, by_class[done] / windows[:, None]))
+    total = torch.stack([rates.sum(0) for _, rates in wearers]).sum(0).clamp_min(1e-9)
 
-    def statistic(labels: Tensor) -> Tensor:
-        by_class = torch.zeros(len(membership), count.shape[1]).index_add_(0, labels, count)
-        return (owns[:, candidate] * by_class).sum(0) / count.sum(0).clamp_min(1)
+    def statistic(order: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.stack([(owns[order(done)] * rates).sum(0) for done, rates in wearers]).sum(0) / total
 
-    groups = [torch.from_numpy((train.subject == s).nonzero()[0]) for s in sorted(set(train.subject.tolist()))]
-    null = []
-    for _ in range(PERMUTATIONS):
-        swapped = train.y.clone()
-        for rows in groups:
-            swapped[rows] = train.y[rows[torch.randperm(len(rows), generator=generator)]]
-        null.append(statistic(swapped))
-    spread = torch.stack(null)
-    mean, deviation = spread.mean(0), spread.std(0).clamp_min(1e-9)
-    bar = torch.quantile(((spread - mean) / deviation).max(1).values, 1 - LEVEL)
-    return [bool(v) for v in ((statistic(train.y) - mean) / deviation > bar) & (count.sum(0) > 0)]
+    null = torch.stack([
+        statistic(lambda done: done[torch.randperm(len(done), generator=generator)]) for _ in range(PERMUTATIONS)
+    ])
+    mean, deviation = null.mean(0), null.std(0).clamp_min(1e-9)
+    bar = torch.quantile(((null - mean) / deviation).max(1).values, 1 - LEVEL)
+    return [bool(v) for v in ((statistic(lambda done: done) - mean) / deviation > bar) & (count.sum(0) > 0)]

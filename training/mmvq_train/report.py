@@ -73,7 +73,7 @@ def write_report(
     entries: tuple[str, ...],
 ) -> None:
     """Write run/report.html. `metrics` as in metrics.json; `judged` is the student's output over `test`; entries: texts
-    of the M sub-actions. Curves come from run/log/<stage>/metrics.csv, where there are any."""
+    of the M sub-actions. Curves come from run/log/<stage>/metrics*.csv, where there are any."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "percent": percent, "duration": _duration}
     template = environment.from_string(files("mmvq_train").joinpath("report.html.j2").read_text(encoding="utf-8"))
@@ -89,7 +89,7 @@ def write_report(
         ablations=_ablations(metrics.get("ablations", [])),
         lengths=_lengths(metrics, codes, student, codebook.text is not None, entries),
         examples=_examples(metrics["classes"], codes, student, codebook, test, judged, entries),
-        training=[(title, _curves(run / "log" / stage / "metrics.csv")) for stage, title in STAGES.items()],
+        training=[(title, _curves(run / "log" / stage)) for stage, title in STAGES.items()],
         axes=list(zip(AXES, AXIS_NAMES, strict=True))[: student.layout.axes],
         with_text=codebook.text is not None,
     )
@@ -292,21 +292,20 @@ def _choose(probability: Tensor, truth: Tensor) -> tuple[list[int], list[int]]:
     return rows, list(mistakes.values())
 
 
-def _curves(path: Path) -> list[tuple[str, float, Markup]]:
-    """(quantity, last value, drawing) of a CSVLogger's file; none if it is not there.
+def _curves(folder: Path) -> list[tuple[str, float, Markup]]:
+    """(quantity, last value, drawing) of a CSVLogger's files, those of interrupted attempts first.
 
     Of an epoch that a resumed run began twice the last row counts.
     """
-    if not path.exists():
-        return []
     found: dict[str, dict[float, float]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for line, row in enumerate(csv.DictReader(file), 1):
-            at = _value(row.get("epoch"))
-            for name, text in row.items():
-                value = _value(text)
-                if name and name not in ("epoch", "step") and value is not None:
-                    found.setdefault(name, {})[line if at is None else at + 1] = value
+    for path in sorted(folder.glob("metrics*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            for line, row in enumerate(csv.DictReader(file), 1):
+                at = _value(row.get("epoch"))
+                for name, text in row.items():
+                    value = _value(text)
+                    if name and name not in ("epoch", "step") and value is not None:
+                        found.setdefault(name, {})[line if at is None else at + 1] = value
     out = []
     for name, values in sorted(found.items(), key=lambda item: (item[0] != "loss", item[0])):
         points = sorted(values.items())

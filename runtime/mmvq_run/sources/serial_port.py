@@ -62,7 +62,7 @@ def read_port(name: str, baud: int, reconnect_s: float, stop: Stop, say: Say) ->
         port = again
 
 
-def _read(port: serial.SerialBase, stop: Stop) -> Iterator[Record | Tick]:
+def _read(port: serial.Serial, stop: Stop) -> Iterator[Record | Tick]:
     port.write(encode(Command(OP_START, 0)))
     while not stop.asked:
         data = port.read(min(max(1, port.in_waiting), LARGEST_READ))
@@ -70,11 +70,11 @@ def _read(port: serial.SerialBase, stop: Stop) -> Iterator[Record | Tick]:
         yield Record(now, Kind.BYTES, data) if data else Tick(now)
 
 
-def _connect(name: str, baud: int) -> serial.SerialBase:
+def _connect(name: str, baud: int) -> serial.Serial:
     return serial.serial_for_url(name, baudrate=baud, timeout=READ_S, write_timeout=WRITE_S, exclusive=True)
 
 
-def _open(name: str, baud: int) -> serial.SerialBase:
+def _open(name: str, baud: int) -> serial.Serial:
     try:
         return _connect(name, baud)
     except ValueError as error:
@@ -83,7 +83,7 @@ def _open(name: str, baud: int) -> serial.SerialBase:
         raise BadInput(f"{name}: {_why_not(error)}") from None
 
 
-def _reopen(name: str, baud: int, within_s: float, stop: Stop) -> serial.SerialBase | None:
+def _reopen(name: str, baud: int, within_s: float, stop: Stop) -> serial.Serial | None:
     deadline = time.monotonic() + within_s
     wait_s = FIRST_WAIT_S
     while not stop.asked and (left := deadline - time.monotonic()) > 0:
