@@ -54,6 +54,9 @@ def quantize(model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: T
             per_channel=True,
             op_types_to_quantize=list(KINDS),
             nodes_to_quantize=after_codes(model),
+            # A product's result goes on in float: rounding it too would only add error (an Add follows, which is not
+            # quantised), and contributions are published as they are.
+            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
         )
         return onnx.load(str(result))
 

@@ -261,7 +261,7 @@ def test_out_and_report_are_written_where_asked(run: Path, command: Callable[...
     assert out.exists() and not (run / "student.onnx").exists()
     told = json.loads(report.read_text())
     assert told["schema"] == 1
-    assert told["windows"] == 116
+    assert told["windows"] == 228
     assert {gate["name"] for gate in told["gates"]} == {
         "label agreement", "code agreement", "top three reasons agree", "macro-F1 lost", "additivity error",
         "honesty error",

@@ -140,9 +140,9 @@ class Config:
     rate_hz: float = 20.0
     window_s: float = 10.0
     hop_s: float = 5.0
-    """Seconds between windows that are tested, and between those that the live runtime judges."""
+    """Seconds between windows to test on, and between those that the live runtime judges."""
     train_hop_s: float = 2.5
-    """Seconds between training windows; overlap is a cheap augmentation."""
+    """Seconds between windows to train and calibrate on; overlap is a cheap augmentation."""
     seed: int = 0
     accelerator: Accelerator = "auto"
     pieces: PiecesConfig = field(default_factory=PiecesConfig)

@@ -76,10 +76,10 @@ def load_dataset(config: Config) -> Dataset:
         )
         split_name, part = "subject", _subject_split(split, cut, config)
         sets = [_select(cut, part == i, used) for i in range(3)]
-        if split.calibrate:  # whole people on each side, so that training windows may lie as densely as one likes
+        if split.calibrate:  # whole people on each side, so windows to fit on may lie as densely as one likes
             dense = _cut(file, config, config.train_hop_s)
-            known = np.isin(dense.subject, split.train) & np.isin(dense.y, used)
-            sets[0] = _select(dense, known, used)
+            known = np.isin(dense.y, used)
+            sets[:2] = [_select(dense, known & np.isin(dense.subject, s), used) for s in (split.train, split.calibrate)]
     for name, found in zip(("train", "calibrate", "test"), sets, strict=True):
         if len(found) == 0:
             raise BadInput(f"{path}: no windows left to {name} on; more recordings or a shorter --window-s are needed")

@@ -128,13 +128,16 @@ class Student(nn.Module):
         codes = nearest(z, self.codes[i])
         row = codes + self.size * torch.arange(self.layout.axes, device=codes.device)
         embedded = F.embedding(row, self.embed[i])
-        hidden = self.networks[i](torch.cat([embedded, attribute_inputs(piece)], dim=-1).flatten(2))
+        features = torch.cat([embedded, attribute_inputs(piece)], dim=-1).flatten(2)
+        # Tokens as rows of a matrix: exported as one Gemm a layer, which int8 kernels take whole with bias and ReLU.
+        hidden = self.networks[i](features.flatten(0, 1))
+        contributions = self.contribute[i](hidden).unflatten(0, features.shape[:2])
         return {
             "codes": codes,
             "margins": margins(z.detach(), self.codes[i]),
             "attributes": self._attributes(i, piece),
-            "contributions": self.contribute[i](hidden) * self.share[i],
-            "embeddings": hidden,
+            "contributions": contributions * self.share[i],
+            "embeddings": hidden.unflatten(0, features.shape[:2]),
             "z": z,
         }
 
