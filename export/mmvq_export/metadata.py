@@ -23,7 +23,7 @@ def describe(run: TrainedRun, quantization: str, parity: dict[str, Any]) -> dict
         "labels": list(run.labels),
         "rate_hz": config.rate_hz,
         "window": config.window,
-        "hop_s": config.hop_s,
+        "hop_s": config.hop,
         "units": "g",
         "axes": "xyz",
         "bias": student.bias.tolist(),

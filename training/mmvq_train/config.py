@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from mmvq_bridge.command import BadInput
-from mmvq_train.pieces import Layout
+from mmvq_train.pieces import POINTS, Layout
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 Preset = Literal["small", "full"]
@@ -139,10 +139,10 @@ class Config:
     """The fold that tests; its people are never trained on."""
     rate_hz: float = 20.0
     window_s: float = 10.0
-    hop_s: float = 5.0
-    """Seconds between windows to test on, and between those that the live runtime judges."""
-    train_hop_s: float = 2.5
-    """Seconds between windows to train and calibrate on; overlap is a cheap augmentation."""
+    hop_s: float | None = None
+    """Seconds between windows to test on, and between those that the live runtime judges; half a window by default."""
+    train_hop_s: float | None = None
+    """Seconds between windows to train and calibrate on, as overlap is a cheap augmentation; half a hop by default."""
     seed: int = 0
     accelerator: Accelerator = "auto"
     pieces: PiecesConfig = field(default_factory=PiecesConfig)
@@ -155,6 +155,16 @@ class Config:
     def window(self) -> int:
         """Samples in a window."""
         return round(self.window_s * self.rate_hz)
+
+    @property
+    def hop(self) -> float:
+        """`hop_s`, or its default, in seconds."""
+        return self.window_s / 2 if self.hop_s is None else self.hop_s
+
+    @property
+    def train_hop(self) -> float:
+        """`train_hop_s`, or its default, in seconds."""
+        return self.hop / 2 if self.train_hop_s is None else self.train_hop_s
 
     @property
     def layout(self) -> Layout:
@@ -170,10 +180,10 @@ class Config:
             (1 <= self.rate_hz <= 1000, f"--rate-hz {self.rate_hz:g} lies outside 1 to 1000"),
             (samples >= 8, f"--window-s {self.window_s:g} holds fewer than 8 samples"),
             (samples <= MOST_SAMPLES, f"--window-s {self.window_s:g} holds more than {MOST_SAMPLES} samples"),
-            (0 < self.hop_s <= self.window_s, f"--hop-s {self.hop_s:g} must be over 0 and at most --window-s"),
+            (0 < self.hop <= self.window_s, f"--hop-s {self.hop:g} must be over 0 and at most --window-s"),
             (
-                0 < self.train_hop_s <= self.window_s,
-                f"--train-hop-s {self.train_hop_s:g} must be over 0 and at most --window-s",
+                0 < self.train_hop <= self.window_s,
+                f"--train-hop-s {self.train_hop:g} must be over 0 and at most --window-s",
             ),
             (
                 len(self.pieces.lengths_s) == len(self.pieces.hops_s) > 0,
@@ -206,7 +216,7 @@ BOUNDS: Final = (
     ("fold", 0, 1e6),
     ("seed", 0, 2**32 - 1),  # what numpy takes
     ("codebook.size", 2, 1024),
-    ("codebook.dim", 1, 1024),
+    ("codebook.dim", 1, POINTS),  # the projection of a shape of so many points keeps lengths
     *((f"{stage}.{name}", low, high)
       for stage in ("codebook", "teachers", "student")
       for name, low, high in (("epochs", 1, 1e5), ("batch", 1, 1e6), ("learning_rate", 1e-8, 10))),

@@ -54,7 +54,7 @@ def load_dataset(config: Config) -> Dataset:
     notices = list(file.notices)
     if not file.labels:
         raise BadInput(f"{path}: no row has a label; training needs the column label filled")
-    cut = _cut(file, config, config.hop_s)
+    cut = _cut(file, config, config.hop)
     used = np.flatnonzero(np.bincount(cut.y, minlength=len(file.labels))) if len(cut.y) else np.array([], dtype=int)
     if len(used) < 2:
         raise BadInput(
@@ -77,7 +77,7 @@ def load_dataset(config: Config) -> Dataset:
         split_name, part = "subject", _subject_split(split, cut, config)
         sets = [_select(cut, part == i, used) for i in range(3)]
         if split.calibrate:  # whole people on each side, so windows to fit on may lie as densely as one likes
-            dense = _cut(file, config, config.train_hop_s)
+            dense = _cut(file, config, config.train_hop)
             known = np.isin(dense.y, used)
             sets[:2] = [_select(dense, known & np.isin(dense.subject, s), used) for s in (split.train, split.calibrate)]
     for name, found in zip(("train", "calibrate", "test"), sets, strict=True):
