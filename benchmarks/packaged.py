@@ -6,6 +6,7 @@ RUN (runs/packaged): the run that it was exported from, for the float student be
 explanations are. Nobody of fold 0 took part in training, choice or calibration.
 """
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from common import macro_f1, subject_interval, write_result
 
-from mmvq_export.gates import honesty_error, run_file
+from mmvq_export.gates import additivity_error, honesty_error, run_file
 from mmvq_run.model import Model
 from mmvq_train.config import Config
 from mmvq_train.data import load_dataset
@@ -29,6 +30,7 @@ def main() -> None:
     config = replace(Config(), data=str(folder / "wisdm_watch.parquet"), split=str(folder / "splits.json"))
     data = load_dataset(config)
     run = load_run(path)
+    metrics = json.loads((path / "metrics.json").read_text())
     model = Model(MODEL)
     meta = model.metadata
     assert tuple(meta.labels) == data.labels == run.labels
@@ -39,9 +41,6 @@ def main() -> None:
     float_guess = torch.cat([out.logits for out in in_batches(run.student, data.test.x)]).argmax(-1).numpy()
 
     logits = found["contributions"].astype(np.float64).sum(1) + np.asarray(run.student.bias.detach().double())
-    scaled = logits / float(run.student.temperature)
-    implied = np.exp(scaled - scaled.max(1, keepdims=True))
-    implied /= implied.sum(1, keepdims=True)
     confidence = found["probabilities"].max(1)
     write_result("packaged", run.config.seed, {
         "claim": "packaged model, WISDM watch fold 0, 10 s windows, hop 5 s, 18 activities, unseen people",
@@ -62,8 +61,9 @@ def main() -> None:
         "mean_confidence": float(confidence.mean()),
         "accuracy": float((guess == y).mean()),
         "unknown_share_on_fold_0": float((found["unknown_score"] > float(run.student.threshold)).mean()),
-        "additivity_probability_error": float(np.abs(implied - found["probabilities"]).max()),
+        "additivity_error": additivity_error(logits, found["probabilities"], float(run.student.temperature)),
         "honesty_error": honesty_error(MODEL.read_bytes(), x, 1, meta.rate_hz),
+        "of_the_float_student": {key: metrics[key] for key in ("explanation", "codebook", "teachers", "ablations")},
         "confusion": [[int(((y == a) & (guess == b)).sum()) for b in range(len(data.labels))]
                       for a in range(len(data.labels))],
         "labels": list(data.labels),

@@ -21,7 +21,9 @@ CARD = """\
 **What it does.** {window_s:g} s of wrist acceleration at {rate_hz:g} Hz (other rates are resampled) to one of
 {count} activities, with the pieces of the signal that the label was computed from.
 
-**Trained on** {data_name}: folds 1-4, watch on the dominant wrist. {citation} Licence: {licence}.
+**Trained on** {data_name}, folds 1-4, watch on the dominant wrist.
+{citation}.
+Licence: {licence}.
 
 **Measured on** the {people} people of fold 0, of whom nothing was seen in training, choice or calibration; {windows}
 windows of 10 s, hop 5 s, int8 in ONNX Runtime:
@@ -43,9 +45,9 @@ windows of 10 s, hop 5 s, int8 in ONNX Runtime:
 
 **Known failures.** The eating activities (soup, chips, pasta, sandwich) and drinking are taken for one another, as the
 wrist moves alike. People differ: see the rows above. It has seen one kind of watch (±2 g, so hard movement clips), worn
-on the dominant wrist, by students in a laboratory; other wrists, ages, and free living are untested. Movement that is
-none of the {count} activities still gets one of their labels; how well `unknown` catches it has not been measured. Not
-for medical or safety use.
+on the dominant wrist, in recordings of one activity at a time; the other wrist and free living are untested. Movement
+that is none of the {count} activities still gets one of their labels; how well `unknown` catches it has not been
+measured. Not for medical or safety use.
 """
 
 

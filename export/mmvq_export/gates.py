@@ -66,12 +66,13 @@ def compare(
     label, other = truth["probabilities"].argmax(1), found["probabilities"].argmax(1)
     lost = _macro(y, label) - _macro(y, other)
     logits = found["contributions"].astype(np.float64).sum(1) + student.bias.detach().double().numpy()
+    unlike = additivity_error(logits, found["probabilities"], float(student.temperature))
     return [
         Gate("label agreement", float((label == other).mean()), 0.99, True),
         Gate("code agreement", float((truth["codes"] == found["codes"]).mean()), 0.95, True),
         Gate("top three reasons agree", _reasons_agree(truth, found), 0.95, True),
         Gate("macro-F1 lost", lost, 0.01, False),
-        Gate("additivity error", _additivity(logits, found["probabilities"], float(student.temperature)), 1e-4, False),
+        Gate("additivity error", unlike, 1e-4, False),
         Gate("honesty error", dishonest, 1e-5, False),
     ]
 
@@ -98,21 +99,7 @@ def honesty_error(data: bytes, x: npt.NDArray[np.float32], batch: int, rate_hz: 
     return worst
 
 
-def _macro(truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64]) -> float:
-    return float(f1_score(truth, guess, labels=np.unique(truth), average="macro", zero_division=0))
-
-
-def _reasons_agree(truth: Outputs, found: Outputs) -> float:
-    """Share of the three pieces that counted most which both name, for the float student's label."""
-    shares = []
-    labels = truth["probabilities"].argmax(1)
-    for label, a, b in zip(labels, truth["contributions"], found["contributions"], strict=True):
-        top = [set(np.argsort(-c[:, label], kind="stable")[:TOP_REASONS]) for c in (a, b)]
-        shares.append(len(top[0] & top[1]) / TOP_REASONS)
-    return float(np.mean(shares))
-
-
-def _additivity(
+def additivity_error(
     logits: npt.NDArray[np.float64], probabilities: npt.NDArray[np.float32], temperature: float
 ) -> float:
     """Largest distance between logits summed from contributions and those that the probabilities tell, in logits.
@@ -126,3 +113,17 @@ def _additivity(
     told -= np.take_along_axis(told, best, 1)
     summed = logits - np.take_along_axis(logits, best, 1)
     return float(np.abs(summed - told)[kept].max())
+
+
+def _macro(truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64]) -> float:
+    return float(f1_score(truth, guess, labels=np.unique(truth), average="macro", zero_division=0))
+
+
+def _reasons_agree(truth: Outputs, found: Outputs) -> float:
+    """Share of the three pieces that counted most which both name, for the float student's label."""
+    shares = []
+    labels = truth["probabilities"].argmax(1)
+    for label, a, b in zip(labels, truth["contributions"], found["contributions"], strict=True):
+        top = [set(np.argsort(-c[:, label], kind="stable")[:TOP_REASONS]) for c in (a, b)]
+        shares.append(len(top[0] & top[1]) / TOP_REASONS)
+    return float(np.mean(shares))
