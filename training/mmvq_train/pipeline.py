@@ -33,7 +33,7 @@ from mmvq_train.names import describe_codes
 from mmvq_train.report import write_report
 from mmvq_train.rundir import load_module, make_student, restore, save_module, write_calibration, write_json
 from mmvq_train.student import Student, StudentStage
-from mmvq_train.teachers import Kind, Knowledge, TeacherStage, knowledge_of, make_teacher
+from mmvq_train.teachers import Kind, Teacher, TeacherStage, knowledge_of, make_teacher
 from mmvq_train.text import (
     build_action_codebook,
     embeddings_for,
@@ -63,8 +63,8 @@ def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
     with clock.stage("bank"):
         text = _bank(config, data, run)
     codebook = _codebook(config, data, text, run, clock)
-    knowledge = _teachers(config, data, run, clock)
-    student = _student(config, data, text, codebook, knowledge, run, clock)
+    teachers = _teachers(config, data, run, clock)
+    student = _student(config, data, text, codebook, teachers, run, clock)
     with clock.stage("figures"):
         return _figures(config, data, text, codebook, student, run, clock)
 
@@ -106,25 +106,22 @@ def _codebook(config: Config, data: Dataset, text: Text, run: Path, clock: "_Clo
     return stage.model.eval().requires_grad_(False)
 
 
-def _teachers(config: Config, data: Dataset, run: Path, clock: "_Clock") -> dict[Kind, Knowledge]:
-    wanted: list[Kind] = []
-    if config.teachers.signal:
-        wanted.append("signal")
-    if config.teachers.persistence:
-        wanted.append("persistence")
-    knowledge: dict[Kind, Knowledge] = {}
-    for kind in wanted:
+def _teachers(config: Config, data: Dataset, run: Path, clock: "_Clock") -> list[Teacher]:
+    """The wanted teachers, trained or already there."""
+    kinds: dict[Kind, bool] = {"signal": config.teachers.signal, "persistence": config.teachers.persistence}
+    teachers = []
+    for kind in (kind for kind, wanted in kinds.items() if wanted):
         path = run / "teachers" / f"{kind}.safetensors"
         teacher = make_teacher(kind, len(data.labels), config.teachers)
-        with clock.stage(f"teacher {kind}"):
-            if not restore(teacher, path):
+        if not restore(teacher, path):
+            with clock.stage(f"teacher {kind}"):
                 stage = TeacherStage(kind, config, data.train, len(data.labels))
                 fit(stage, f"teacher-{kind}", run, config.accelerator)
                 test = score(knowledge_of(stage.teacher, data.test.x).logits, data.test)
-                save_module(stage.teacher, path, {"stage": kind, "test_macro_f1": test, "mmvq": __version__})
-                restore(teacher, path)
-            knowledge[kind] = knowledge_of(teacher, data.train.x)
-    return knowledge
+            save_module(stage.teacher, path, {"stage": kind, "test_macro_f1": test, "mmvq": __version__})
+            restore(teacher, path)
+        teachers.append(teacher)
+    return teachers
 
 
 def _student(
@@ -132,7 +129,7 @@ def _student(
     data: Dataset,
     text: Text,
     codebook: ShapeCodebook,
-    knowledge: dict[Kind, Knowledge],
+    teachers: list[Teacher],
     run: Path,
     clock: "_Clock",
 ) -> Student:
@@ -140,9 +137,9 @@ def _student(
     student = make_student(config, len(data.labels), len(text.entries))
     if restore(student, path):
         return student
-    membership = text.targets.membership
-    stage = StudentStage(config, data.train, len(data.labels), codebook, list(knowledge.values()), membership)
     with clock.stage("student"):
+        knowledge = [knowledge_of(teacher, data.train.x) for teacher in teachers]
+        stage = StudentStage(config, data.train, len(data.labels), codebook, knowledge, text.targets.membership)
         fit(stage, "student", run, config.accelerator, config.student.average)
         codebook.cpu()  # it went to the GPU with the student, if there is one
         stage.student.centre(data.train.x)

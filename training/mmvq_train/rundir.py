@@ -25,7 +25,7 @@ HELD_OUT_WINDOWS = 1024  # of held-out training people, for the export's gates
 
 
 def start_run(config: Config) -> Path:
-    """Make the directory of a new run and write its config.yaml; point runs/latest at it if it lies there."""
+    """Make the directory of a new run and write its config.yaml. Raises BadInput if there is a run in it."""
     out = Path(config.out) if config.out else _fresh(Path("runs"))
     if out.exists() and any(out.iterdir()):
         raise BadInput(f"{out}: there is a run in it already; continue it with --resume {out}, or give another --out")
@@ -148,8 +148,9 @@ def write_calibration(path: Path, train: WindowSet, held_out: WindowSet, seed: i
     """calibration.npz: windows of training people, and of those held out (held_out true). float32 g."""
     generator = torch.Generator().manual_seed(seed)
     parts = [
-        data_rows(data, torch.randperm(len(data), generator=generator)[:count])
+        (data.x[rows].numpy(), data.y[rows].numpy())
         for data, count in ((train, CALIBRATION_WINDOWS), (held_out, HELD_OUT_WINDOWS))
+        for rows in [torch.randperm(len(data), generator=generator)[:count]]
     ]
     flags = np.concatenate([np.full(len(x), i == 1) for i, (x, _) in enumerate(parts)])
     with atomic(path) as part:
@@ -159,11 +160,6 @@ def write_calibration(path: Path, train: WindowSet, held_out: WindowSet, seed: i
             y=np.concatenate([y for _, y in parts]),
             held_out=flags,
         )
-
-
-def data_rows(data: WindowSet, rows: Tensor) -> tuple[Any, Any]:
-    """Windows and labels of some rows, as numpy."""
-    return data.x[rows].numpy(), data.y[rows].numpy()
 
 
 def _fresh(parent: Path) -> Path:
