@@ -1,6 +1,6 @@
 """Make runtime/mmvq_run/packaged/demo.mmvqcap: what a wearable of a WISDM person sends while doing six things.
 
-    python scripts/make_demo_capture.py /work/shared/data/wisdm_watch
+    python scripts/make_demo_capture.py ../shared/data/wisdm_watch
 
 The person is of fold 0, so the packaged model has not trained on them. The same data give the same bytes.
 """

@@ -10,7 +10,6 @@ import tiny_model
 from wearing import capture, frames, hello, of, parsed, records, signal, write_csv
 
 WALK = signal(("sitting", 20), ("walking", 25))
-DEVICE_FILES = "/work/shared/data/device_files"
 
 
 @pytest.fixture
