@@ -18,12 +18,12 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The model that ships: folds 1-4 of WISDM train it, the people of fold 0 are never seen. About 25 minutes on 2 cores.
+# The model that ships: folds 1-4 of WISDM train it, the people of fold 0 are never seen. About 40 minutes on one core.
 packaged-model: $(VENV)/.export
 	rm -rf runs/packaged
 	$(BIN)/mmvq-train --data $(WISDM)/wisdm_watch.parquet --split $(WISDM)/splits.json --fold 0 --out runs/packaged \
 		--codebook.epochs 5 --teachers.epochs 6 --student.epochs 14
-	$(BIN)/mmvq-export runs/packaged --quantize int8 --out $(PACKAGED)/student.onnx --report benchmarks/results/packaged_gates.json
+	$(BIN)/mmvq-export runs/packaged --quantize int8 --out $(PACKAGED)/student.onnx
 	$(BIN)/python benchmarks/packaged.py $(WISDM)
 	$(BIN)/python scripts/make_model_card.py
 
@@ -36,7 +36,7 @@ demo-capture: $(VENV)/.export
 bench-packaged: $(VENV)/.export  ## the packaged model on the people of WISDM fold 0
 	$(BIN)/python benchmarks/packaged.py $(WISDM)
 
-bench-ablation: $(VENV)/.export  ## what each stage moves, on the embedded people (about 45 minutes)
+bench-ablation: $(VENV)/.export  ## what each stage moves, on the embedded people (about 40 minutes)
 	$(BIN)/python benchmarks/ablation.py
 
 bench-fresh-clone:               ## make demo and make test in a fresh clone, with their times

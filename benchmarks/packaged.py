@@ -17,6 +17,7 @@ from common import macro_f1, subject_interval, write_result
 
 from mmvq_export.gates import additivity_error, honesty_error, run_file
 from mmvq_run.model import Model
+from mmvq_run.onnx_file import read_properties
 from mmvq_train.config import Config
 from mmvq_train.data import load_dataset
 from mmvq_train.fitting import in_batches
@@ -31,8 +32,7 @@ def main() -> None:
     data = load_dataset(config)
     run = load_run(path)
     metrics = json.loads((path / "metrics.json").read_text())
-    model = Model(MODEL)
-    meta = model.metadata
+    meta = Model(MODEL).metadata
     assert tuple(meta.labels) == data.labels == run.labels
 
     x, y, subject = data.test.x.numpy(), data.test.y.numpy(), data.test.subject
@@ -63,6 +63,7 @@ def main() -> None:
         "unknown_share_on_fold_0": float((found["unknown_score"] > float(run.student.threshold)).mean()),
         "additivity_error": additivity_error(logits, found["probabilities"], float(run.student.temperature)),
         "honesty_error": honesty_error(MODEL.read_bytes(), x, 1, meta.rate_hz),
+        "parity_on_held_out_training_people": json.loads(read_properties(MODEL.read_bytes())["mmvq"][0])["parity"],
         "of_the_float_student": {key: metrics[key] for key in ("explanation", "codebook", "teachers", "ablations")},
         "confusion": [[int(((y == a) & (guess == b)).sum()) for b in range(len(data.labels))]
                       for a in range(len(data.labels))],

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from mmvq_bridge.recordings import Recording, RecordingFile, read_recordings, write_recordings
+
+# A job in a script's background ignores Ctrl-C, and so would every command that it starts: tests that send it would
+# wait in vain. With a handler of our own here, commands start with the default again.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PEOPLE = ("1600", "1601", "1602", "1603")
 LABELS = ("clapping", "jogging", "sitting", "walking")
