@@ -3,7 +3,8 @@
     python benchmarks/packaged.py ../shared/data/wisdm_watch [RUN]
 
 RUN (runs/packaged): the run that it was exported from, for the float student beside it and for how faithful its
-explanations are. Nobody of fold 0 took part in training, choice or calibration.
+explanations are. Nobody of fold 0 took part in training or calibration; three of them are
+the embedded test people, whose figures were seen during development (docs/lab-log.md).
 """
 
 import json
