@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WISDM ?= ../shared/data/wisdm_watch
 PACKAGED := runtime/mmvq_run/packaged
 
-.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-ablation bench-fresh-clone
+.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-ablation bench-fresh-clone
 
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
@@ -35,6 +35,10 @@ demo-capture: $(VENV)/.export
 
 bench-packaged: $(VENV)/.export  ## the packaged model on the people of WISDM fold 0
 	$(BIN)/python benchmarks/packaged.py $(WISDM)
+
+bench-bank: $(VENV)/.dev        ## the shipped text banks: claims against recordings, codebooks, probe (about 20 minutes)
+	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/bank.py $(dir $(WISDM))
+	$(BIN)/python scripts/make_bank_page.py
 
 bench-ablation: $(VENV)/.export  ## what each stage moves, on the embedded people (about 40 minutes)
 	$(BIN)/python benchmarks/ablation.py

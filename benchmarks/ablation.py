@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from common import write_result
 
+from mmvq_bridge.command import say
 from mmvq_train.config import PRESETS, Config
 from mmvq_train.data import load_dataset
-from mmvq_train.pipeline import say, train
+from mmvq_train.pipeline import train
 from mmvq_train.rundir import start_run
 
 FOLDER = Path("runs/ablation")

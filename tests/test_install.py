@@ -72,7 +72,7 @@ def test_the_wheel_carries_data_bank_model_and_template(wheel: Path) -> None:
         "mmvq_train/embedded/splits.json",
         "mmvq_train/banks/wisdm.json",
         "mmvq_train/banks/wisdm.safetensors",
-        "mmvq_train/report.html.j2",
+        "mmvq_train/pages/report.html.j2",
         "mmvq_run/packaged/student.onnx",
         "mmvq_run/packaged/MODEL_CARD.md",
         "mmvq_run/packaged/demo.mmvqcap",

@@ -39,3 +39,8 @@ def run_command(name: str, work: Callable[[Sequence[str]], int | None], argv: Se
         message = " ".join(str(error).split())
         print(f"{name}: {message}", file=sys.stderr)
         return 2 if isinstance(error, BadInput) else 1
+
+
+def say(line: str) -> None:
+    """One line of progress, on stderr."""
+    print(line, file=sys.stderr, flush=True)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import tyro
 
-from mmvq_bridge.command import BadInput, Parser, run_command
+from mmvq_bridge.command import BadInput, Parser, run_command, say
 from mmvq_train import __version__
 from mmvq_train.config import PRESETS, Config, Preset
 from mmvq_train.data import load_dataset
-from mmvq_train.pipeline import say, train
+from mmvq_train.pipeline import train
 from mmvq_train.rundir import mark_latest, resume_run, start_run
 from mmvq_train.text import resolve_bank
 

@@ -21,6 +21,7 @@ NARROW: Final = "\u202f"  # a narrow space that does not break: "78 %" stays on 
 AXES: Final = ("x", "y", "z", "m")  # css classes; m is the magnitude
 AXIS_NAMES: Final = ("x", "y", "z", "|a|")
 LETTER: Final = 6.2  # mean width of a letter at font size 11, in units of the drawing
+BOLD: Final = 7.2  # the same of bold ones
 LONGEST_LABEL: Final = 24  # letters of a label beside a heat map; the tooltip has all of it
 LEAST_SPAN_G: Final = 0.1  # a panel shows at least this much, so that sensor noise does not look like movement
 
@@ -112,6 +113,87 @@ def heat_map(counts: Sequence[Sequence[int]], labels: Sequence[str], title: str)
                     css, _n(x + cell / 2 - 0.5), _n(y + cell / 2 + 3.5), 100 * share
                 ))
     return _svg(total, total, title, Markup("").join(parts), scale=False)
+
+
+def similarity(gram: Floats, names: Sequence[str], title: str, told: Sequence[str] = ()) -> Markup:
+    """A Gram matrix (n, n) of cosines: the darker, the more alike; opposite (under 0) in the other colour.
+
+    names: beside the rows. told: what a row's tooltips call it, where that is not its name.
+    """
+    cell = 15
+    side = LETTER * max((len(n) for n in names), default=1) + 10
+    total = side + cell * len(names)
+    parts = []
+    told = told or names
+    for i, row in enumerate(gram):
+        y = cell * i
+        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(_n(side - 6), _n(y + 11.5), names[i]))
+        for j, value in enumerate(row):
+            box = Markup(
+                '<rect class="{}" x="{}" y="{}" width="14" height="14" fill-opacity="{}"><title>{}</title></rect>'
+            )
+            parts.append(box.format(
+                "heat" if value >= 0 else "heat off", _n(side + cell * j), _n(y), _n(min(1.0, abs(float(value)))),
+                f"{told[i]} · {told[j]}: {number(float(value), 2)}",
+            ))
+    return _svg(total, cell * len(names), title, Markup("").join(parts), scale=False)
+
+
+def texture(gram: Floats, groups: Sequence[tuple[str, int]], title: str) -> Markup:
+    """A Gram matrix too large for tooltips: (n, n) cosines in a few shades, rows in groups of (name, size)."""
+    cell, shades = 3, 9
+    side = LETTER * max((len(name) for name, _ in groups), default=1) + 10
+    level = np.clip(np.asarray(gram) * shades, 0, shades).astype(int)
+    paths: dict[int, list[str]] = {}
+    for i, row in enumerate(level):
+        edges = np.flatnonzero(np.diff(row)) + 1
+        for begin, end in zip([0, *edges], [*edges, len(row)], strict=True):
+            if row[begin]:
+                place = f"M{_n(side + cell * begin)} {cell * i}h{cell * (end - begin)}v{cell}h-{cell * (end - begin)}z"
+                paths.setdefault(int(row[begin]), []).append(place)
+    parts = [
+        Markup('<path class="heat" fill-opacity="{}" d="{}"/>').format(_n(k / shades), "".join(paths[k]))
+        for k in sorted(paths)
+    ]
+    at = 0
+    for name, count in groups:
+        y = cell * (at + count / 2)
+        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(_n(side - 6), _n(y + 4), name))
+        at += count
+        line = Markup('<path class="rule" d="M{} {}H{}M{} 0V{}"/>')
+        across = cell * len(gram)
+        parts.append(line.format(_n(side), cell * at, _n(side + across), _n(side + cell * at), across))
+    return _svg(side + cell * len(gram), cell * len(gram), title, Markup("").join(parts), scale=False)
+
+
+def scatter(points: Floats, groups: Sequence[int], titles: Sequence[str], names: Sequence[str], title: str) -> Markup:
+    """Points (n, 2) in the colours of their groups, each group's name at its middle; group −1 is hollow and unnamed."""
+    width, height, edge = 340, 280, 14
+    low, high = points.min(axis=0), points.max(axis=0)
+    xy = edge + (points - low) / np.maximum(high - low, 1e-9) * (np.array([width, height]) - 2 * edge)
+    parts = []
+    for (x, y), group, text in zip(xy, groups, titles, strict=True):
+        look = Markup('class="hollow"') if group < 0 else Markup('style="fill:{}"').format(hue(group, len(names)))
+        dot = Markup('<circle cx="{}" cy="{}" r="3.2" {}><title>{}</title></circle>')
+        parts.append(dot.format(_n(x), _n(y), look, text))
+    own = np.asarray(groups)
+    places = [(*np.median(xy[own == g], axis=0), g) for g in range(len(names)) if (own == g).any()]
+    taken: list[tuple[float, float, float]] = []  # x, y, half the width of names that stand already
+    for x, y, group in sorted(places, key=lambda place: place[1]):
+        half = BOLD * len(names[group]) / 2
+        x = min(max(x, half), width - half)
+        while any(abs(y - v) < 12 and abs(x - u) < half + h for u, v, h in taken):
+            y += 2.0
+        taken.append((x, y, half))
+        name = Markup('<text class="middle name" style="fill:{}" x="{}" y="{}">{}</text>')
+        parts.append(name.format(hue(group, len(names)), _n(x), _n(y + 4), names[group]))
+    bottom = max([height, *(v + 8 for _, v, _ in taken)])
+    return _svg(width, bottom, title, Markup("").join(parts))
+
+
+def hue(index: int, count: int) -> str:
+    """A colour of `count` that differ, neither light nor dark to the eye (OKLCH), so that it shows on both papers."""
+    return f"oklch({(0.56, 0.68)[index % 2]} 0.17 {round(360 * index / max(1, count))})"
 
 
 def progress(points: Sequence[tuple[float, float]], title: str) -> Markup:

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmvq_bridge.command import say
 from mmvq_train import __version__
 from mmvq_train.calibrate import calibrate
 from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets
@@ -37,6 +37,7 @@ from mmvq_train.teachers import Kind, Teacher, TeacherStage, knowledge_of, make_
 from mmvq_train.text import (
     build_action_codebook,
     embeddings_for,
+    embeddings_path,
     resolve_bank,
     save_bank,
     save_embeddings,
@@ -69,11 +70,6 @@ def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
         return _figures(config, data, text, codebook, student, run, clock)
 
 
-def say(line: str) -> None:
-    """One line of progress, on stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def _bank(config: Config, data: Dataset, run: Path) -> Text:
     """Take the bank (the run's own, once it has one), embed it, and make the action codebook."""
     own = run / "bank.json"
@@ -83,14 +79,14 @@ def _bank(config: Config, data: Dataset, run: Path) -> Text:
         if line:
             say(line)
     if not own.exists():
-        save_embeddings(bank, embeddings, own.with_suffix(".safetensors"))
+        save_embeddings(embeddings, embeddings_path(own))
         save_bank(bank, own)
     actions = build_action_codebook(bank, embeddings, config.codebook.actions)
     used = np.flatnonzero(actions.membership.any(0))
     targets = TextTargets(
         torch.from_numpy(actions.embeddings[used]),
         torch.from_numpy(actions.membership[:, used]),
-        torch.from_numpy(embeddings.activities),
+        torch.from_numpy(embeddings.of(bank.sentences)),
     )
     say(f"text bank {bank.name!r} ({embeddings.encoder}): {len(used)} sub-actions in the action codebook")
     return Text(tuple(actions.entries[i] for i in used), targets)

@@ -7,19 +7,15 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from torch import Tensor
 
-from mmvq_bridge.files import atomic
 from mmvq_run.explain import backed_sub_action
-from mmvq_train import __version__
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.data import WindowSet
 from mmvq_train.drawings import (
@@ -36,6 +32,7 @@ from mmvq_train.drawings import (
 )
 from mmvq_train.evaluate import Judged
 from mmvq_train.names import Code
+from mmvq_train.pages import write_page
 from mmvq_train.student.model import Student
 
 TYPICAL: Final = 6  # windows shown, of different labels
@@ -74,11 +71,9 @@ def write_report(
 ) -> None:
     """Write run/report.html. `metrics` as in metrics.json; `judged` is the student's output over `test`; entries: texts
     of the M sub-actions. Curves come from run/log/<stage>/metrics*.csv, where there are any."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "percent": percent, "duration": _duration}
-    template = environment.from_string(files("mmvq_train").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    page = template.render(
-        version=__version__,
+    write_page(
+        run / "report.html",
+        "report.html.j2",
         run=run.resolve().name,
         m=metrics,
         one_wearer=metrics["subjects"] == 1 or metrics["split"] == "time",
@@ -93,8 +88,6 @@ def write_report(
         axes=list(zip(AXES, AXIS_NAMES, strict=True))[: student.layout.axes],
         with_text=codebook.text is not None,
     )
-    with atomic(run / "report.html") as part:
-        part.write_text(page, encoding="utf-8")
 
 
 def _figures(metrics: dict[str, Any], codes: int) -> list[Figure]:
@@ -322,10 +315,3 @@ def _value(text: object) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -10,6 +10,7 @@ from mmvq_train.text.bank import (
     resolve_bank,
     save_bank,
     shipped_bank,
+    shipped_banks,
 )
 from mmvq_train.text.dedupe import ActionCodebook, Merged, build_action_codebook, default_size
 from mmvq_train.text.embed import (
@@ -41,4 +42,5 @@ __all__ = [
     "save_bank",
     "save_embeddings",
     "shipped_bank",
+    "shipped_banks",
 ]

@@ -1,0 +1,107 @@
+"""The pages in a real browser: nothing fetched, nothing wider than the screen, figures that can be read."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmvq_train.text.cli import main
+from mmvq_train.text.report import HIDDEN
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+ALONE = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+WIDTHS = (390, 1280)  # a phone, a desk
+METHODS = ("PCA", "t-SNE", "UMAP")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium or google-chrome on the path to open the pages with")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=ALONE)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def bank_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a shipped bank, drawn with a second encoder beside its own."""
+    pytest.importorskip("umap", reason="umap-learn is not installed")
+    out = tmp_path_factory.mktemp("bank") / "report.html"
+    assert main(["report", "basicmotions", "--out", str(out), "--size", "24", "--encoder", "hashed-ngrams"]) == 0
+    return out
+
+
+def opened(browser: Any, path: Path, width: int) -> tuple[Any, list[str]]:
+    """The page, and what it asked for or complained of besides being opened."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("request", lambda request: heard.append(request.url))
+    page.goto(path.as_uri())
+    heard.remove(path.as_uri())
+    return page, heard
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_report_of_a_bank_fetches_nothing_and_fits_the_screen(browser: Any, bank_page: Path, width: int) -> None:
+    page, heard = opened(browser, bank_page, width)
+    assert heard == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_report_of_a_run_fetches_nothing_and_fits_the_screen(browser: Any, tiny_run: Path, width: int) -> None:
+    page, heard = opened(browser, tiny_run / "report.html", width)
+    assert heard == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+def test_a_bank_is_mapped_three_ways_for_arm_leg_and_both_by_each_encoder(browser: Any, bank_page: Path) -> None:
+    page, _ = opened(browser, bank_page, 1280)
+    drawn = page.eval_on_selector_all(".maps svg", "all => all.map(svg => svg.getAttribute('aria-label'))")
+    assert [label.split(" of ")[0] for label in drawn] == list(METHODS) * 3 * 2
+    heads = page.eval_on_selector_all("h3", "all => all.map(h => h.textContent)")
+    for encoder in ("all-MiniLM-L6-v2, 384", "hashed-ngrams, 512"):
+        for part in ("Arms (", "Legs (", "Arms and legs in one phrase ("):
+            assert f"{part}{encoder} dimensions)" in heads
+    page.close()
+
+
+def test_names_on_a_map_do_not_cover_one_another_and_points_tell_their_phrase(browser: Any, bank_page: Path) -> None:
+    page, _ = opened(browser, bank_page, 1280)
+    boxes = page.eval_on_selector_all(
+        ".maps svg",
+        """all => all.map(svg => [...svg.querySelectorAll('text.name')].map(t => {
+            const b = t.getBoundingClientRect(); return [b.x, b.y, b.right, b.bottom]; }))""",
+    )
+    for names in boxes:
+        assert len(names) == 4
+        for a, b in itertools.combinations(names, 2):
+            across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+            assert across <= 1 or down <= 0.4 * (a[3] - a[1])  # lines of text may touch, not cover
+    told = page.eval_on_selector_all(".maps circle title", "all => all.map(t => t.textContent)")
+    assert "arm hangs at the side (Standing, Walking)" in told
+    page.close()
+
+
+def test_the_report_shows_every_phrase_the_codebook_and_the_probe(browser: Any, bank_page: Path) -> None:
+    page, _ = opened(browser, bank_page, 1280)
+    assert page.locator("ol.phrases li").count() == 40
+    assert page.locator("#activity-4 h3").text_content() == "Badminton"
+    rows = page.locator("#sizes ~ .scroll").first.locator("tr th[scope=row]").all_text_contents()
+    assert rows == ["12", "24 (shown)", "48", "64"]
+    assert page.get_by_text("36 entries instead of 48: the bank has no more distinct sub-actions").count() == 1
+    assert page.locator("#entries ~ .scroll").first.locator("tr th[scope=row]").count() == 24
+    probe = page.locator("#probe ~ .scroll").first.locator("tbody tr").all_text_contents()
+    assert len(probe) == 3 * len(HIDDEN)
+    assert probe[0].startswith("64real")
+    page.close()
