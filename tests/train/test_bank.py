@@ -388,7 +388,7 @@ def test_a_place_is_spelt_as_one_would_write_it() -> None:
 
 def test_half_a_character_is_refused_since_it_could_not_be_written_again(root: dict[str, Any]) -> None:
     root["activities"]["soup"]["text"] = "soup \ud800"
-    with pytest.raises(BadInput, match="not a text bank .*surrogates not allowed"):
+    with pytest.raises(BadInput, match=r"not a text bank .*surrogates not allowed"):
         parse_bank(json.dumps(root).encode(), Path("b.json"))
 
 

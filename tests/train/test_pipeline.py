@@ -227,6 +227,33 @@ def test_a_bank_that_lacks_a_label_is_refused_by_its_name(tiny_run: Path, quick:
     ended = command(main, *quick, "--bank", tmp_path / "bank.json", "--out", tmp_path / "run")
     assert ended.status == 2
     assert "'jogging'" in ended.err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_embeddings_of_other_text_are_refused_before_there_is_a_run(
+    tiny_run: Path, quick: list[str], command, tmp_path: Path
+):
+    text = (tiny_run / "bank.json").read_text().replace("wrist swings forward", "wrist swings ahead")
+    (tmp_path / "bank.json").write_text(text)
+    shutil.copy(tiny_run / "bank.safetensors", tmp_path / "bank.safetensors")
+    ended = command(main, *quick, "--bank", tmp_path / "bank.json", "--out", tmp_path / "run")
+    assert ended.status == 2
+    assert "stale, it was made from other text" in ended.err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_action_codebook_of_a_size_that_cannot_be_is_refused_before_there_is_a_run(
+    quick: list[str], command, tmp_path: Path
+):
+    ended = command(main, *quick, "--codebook.actions", "9", "--out", tmp_path / "run")
+    assert ended.status == 2
+    assert "9 entries asked for; give 12 to 64 for 4 activities" in ended.err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_shipped_bank_can_be_asked_for_by_name(quick: list[str], command, tmp_path: Path):
+    assert command(main, *quick, "--bank", "wisdm", "--out", tmp_path / "run").status == 0
+    assert json.loads((tmp_path / "run" / "bank.json").read_text())["name"] == "wisdm"
 
 
 @pytest.mark.parametrize(

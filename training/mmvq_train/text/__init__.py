@@ -12,10 +12,11 @@ from mmvq_train.text.bank import (
     shipped_bank,
     shipped_banks,
 )
-from mmvq_train.text.dedupe import ActionCodebook, Merged, build_action_codebook, default_size
+from mmvq_train.text.dedupe import ActionCodebook, Merged, build_action_codebook, checked_size, default_size
 from mmvq_train.text.embed import (
     Embeddings,
     embed_bank,
+    embeddings_beside,
     embeddings_for,
     embeddings_path,
     load_embeddings,
@@ -32,8 +33,10 @@ __all__ = [
     "auto_bank",
     "build_action_codebook",
     "check_labels",
+    "checked_size",
     "default_size",
     "embed_bank",
+    "embeddings_beside",
     "embeddings_for",
     "embeddings_path",
     "load_bank",

@@ -12,7 +12,14 @@ from mmvq_train import __version__
 from mmvq_train.text.bank import check_labels, decoded, load_bank
 from mmvq_train.text.check import check_bank, observable_share
 from mmvq_train.text.claims import check_claims
-from mmvq_train.text.embed import MINILM, Embeddings, embed_bank, embeddings_for, embeddings_path, save_embeddings
+from mmvq_train.text.embed import (
+    MINILM,
+    embed_bank,
+    embeddings_beside,
+    embeddings_for,
+    embeddings_path,
+    save_embeddings,
+)
 from mmvq_train.text.write import Authoring, Style, write_bank
 
 KEY: Final = "OPENAI_API_KEY"  # the variable that clients of such endpoints read
@@ -155,8 +162,8 @@ def _check(arguments: argparse.Namespace) -> None:
     warned = check_bank(bank, decoded(bank.source.read_bytes()), verdicts)
     for warning in warned:
         print(f"{bank.source}:{warning.line}: {warning.place}: {warning.what}")
-    if embeddings_path(bank.source).exists():
-        embeddings = embeddings_for(bank)[0]
+    embeddings = embeddings_beside(bank)
+    if embeddings:
         beside = f"embeddings beside it: {embeddings.encoder}, up to date"
     else:
         beside = f"no embeddings beside it: mmvq-bank embed {arguments.bank}"
@@ -176,7 +183,6 @@ def _report(arguments: argparse.Namespace) -> None:
     )
 
     bank = load_bank(arguments.bank)
-    embeddings: list[Embeddings] = []
     own, notice = embeddings_for(bank)
     if notice:
         say(notice)

@@ -76,16 +76,23 @@ def default_size(activities: int) -> int:
     return int(np.clip(round(ENTRIES_PER_ACTIVITY * activities), *size_limits(activities)))
 
 
+def checked_size(size: int | None, activities: int) -> int:
+    """The size, or the default for None. BadInput where it is outside the limits."""
+    if size is None:
+        return default_size(activities)
+    fewest, most = size_limits(activities)
+    if not fewest <= size <= most:
+        told = f"{size} entries asked for; give {fewest} to {most} for {activities} activities"
+        raise BadInput(f"action codebook: {told}")
+    return size
+
+
 def build_action_codebook(bank: Bank, embeddings: Embeddings, size: int | None = None) -> ActionCodebook:
     """Cluster the bank's sub-actions into `size` entries (None: default_size); the same input gives the same output.
 
     Fewer come out when there are fewer distinct texts (a note says so). BadInput for a size outside its limits.
     """
-    wanted = default_size(len(bank.activities)) if size is None else size
-    fewest, most = size_limits(len(bank.activities))
-    if not fewest <= wanted <= most:
-        count = len(bank.activities)
-        raise BadInput(f"action codebook: {wanted} entries asked for; give {fewest} to {most} for {count} activities")
+    wanted = checked_size(size, len(bank.activities))
     seen = np.array([i for i, sub_action in enumerate(bank.sub_actions) if sub_action.wrist_observable])
     owners = np.array(bank.owners)
     rows = embeddings.of(bank.arms)

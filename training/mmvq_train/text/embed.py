@@ -69,10 +69,10 @@ class Embeddings:
 
 def embeddings_for(bank: Bank) -> tuple[Embeddings, str | None]:
     """The embeddings beside the bank's own file, or new ones that need no download; and a notice where those are not
-    what one would expect. BadInput when the file beside the bank is damaged or was made from other text."""
-    path = embeddings_path(bank.source) if bank.source else None
-    if path is not None and path.exists():
-        return load_embeddings(bank, path), None
+    what one would expect. Raises as `embeddings_beside` does."""
+    beside = embeddings_beside(bank)
+    if beside is not None:
+        return beside, None
     try:
         return embed_bank(bank, download=False), None
     except BadInput as error:
@@ -80,6 +80,12 @@ def embeddings_for(bank: Bank) -> tuple[Embeddings, str | None]:
         return Embeddings(texts, _hashed_rows(texts), HASHED, ""), (
             f"the bank is embedded by spelling alone ({HASHED}): {error}"
         )
+
+
+def embeddings_beside(bank: Bank) -> Embeddings | None:
+    """Those beside the bank's own file, if there are any. BadInput when they are damaged or made from other text."""
+    path = embeddings_path(bank.source) if bank.source else None
+    return load_embeddings(bank, path) if path is not None and path.exists() else None
 
 
 def embed_bank(bank: Bank, encoder: str = MINILM, download: bool = True) -> Embeddings:

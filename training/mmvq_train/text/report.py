@@ -16,7 +16,7 @@ from mmvq_train.drawings import scatter, similarity, texture
 from mmvq_train.pages import write_page
 from mmvq_train.text.bank import Bank
 from mmvq_train.text.check import observable_share
-from mmvq_train.text.dedupe import ActionCodebook, build_action_codebook, centred_gram, default_size, size_limits
+from mmvq_train.text.dedupe import ActionCodebook, build_action_codebook, centred_gram, checked_size, size_limits
 from mmvq_train.text.embed import Embeddings
 from mmvq_train.text.flatten import flatten
 from mmvq_train.text.probe import HIDDEN, REPEATS, ProbeResult, probe
@@ -34,7 +34,7 @@ def write_bank_report(
 
     Raises BadInput for a size outside its limits, or without umap-learn.
     """
-    size = default_size(len(bank.activities)) if size is None else size
+    size = checked_size(size, len(bank.activities))
     first = embeddings[0]
     whole = build_action_codebook(bank, first, size)
     books = {n: build_action_codebook(bank, first, n) for n in sorted({*sizes(bank), size})}
