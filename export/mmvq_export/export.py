@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import onnx
+import torch
 
 from mmvq_export.compact import compact
+from mmvq_export.equalise import equalise
 from mmvq_export.gates import Gate, compare, honesty_error, run_file, run_student
 from mmvq_export.metadata import describe, seal
 from mmvq_export.quantize import Target, quantize
@@ -49,8 +51,11 @@ class Exported:
 def export_run(path: Path, quantization: Quantization, target: Target, batch: Batch) -> Exported:
     """Trace, quantise and compare with the student. Raises BadInput for an unfinished run."""
     run = load_run(path)
-    model = trace(fold(run.student), batch)
     x, y, held_out = (run.calibration[name] for name in ("x", "y", "held_out"))
+    student = fold(run.student)
+    if quantization == "int8":
+        equalise(student, torch.from_numpy(x[~held_out]))
+    model = trace(student, batch)
     name = "none"
     if quantization == "int8":
         model = quantize(model, x[~held_out], target)

@@ -99,12 +99,8 @@ def embed_bank(bank: Bank, encoder: str = MINILM, download: bool = True) -> Embe
     texts = bank.texts
     if encoder == HASHED:
         return Embeddings(texts, _hashed_rows(texts), HASHED, "")
-    try:
-        import sentence_transformers  # noqa: F401  (and with it transformers and huggingface_hub)
-    except ImportError as error:
-        raise BadInput(
-            f"embedding a text bank needs sentence-transformers ({error}); pip install 'mmvq[bank]'"
-        ) from None
+    if find_spec("sentence_transformers") is None:  # with it come transformers and huggingface_hub
+        raise BadInput("embedding a text bank needs sentence-transformers; pip install 'mmvq[bank]'")
     try:
         folder = _folder(encoder, download)
         encode = _sentence_encoder if (folder / "modules.json").is_file() else _mean_pooled
@@ -175,13 +171,14 @@ def _folder(encoder: str, download: bool) -> Path:
         raise FileNotFoundError("no such folder")
     from huggingface_hub import snapshot_download
 
+    name = f"sentence-transformers/{MINILM}" if encoder == MINILM else encoder
     try:
-        return Path(snapshot_download(encoder, allow_patterns=FILES, local_files_only=True))
+        return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
     except (OSError, ValueError):
         if not download:
             raise
     try:
-        return Path(snapshot_download(encoder, allow_patterns=FILES))
+        return Path(snapshot_download(name, allow_patterns=FILES))
     except Exception as error:  # of requests, httpx or httpx2, by the hub client's version
         raise OSError(f"the hub says: {error}") from None
 
