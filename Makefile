@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WISDM ?= ../shared/data/wisdm_watch
 PACKAGED := runtime/mmvq_run/packaged
 
-.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-ablation bench-fresh-clone
+.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-ablation bench-fresh-clone
 
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
@@ -39,6 +39,9 @@ bench-packaged: $(VENV)/.export  ## the packaged model on the people of WISDM fo
 bench-bank: $(VENV)/.dev        ## the shipped text banks: claims against recordings, codebooks, probe (about 20 minutes)
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/bank.py $(dir $(WISDM))
 	$(BIN)/python scripts/make_bank_page.py
+
+bench-composite: $(VENV)/.dev    ## whether a token's sub-action is the right one, on composite activities (about 10 minutes)
+	$(BIN)/python benchmarks/composite.py $(dir $(WISDM))..
 
 bench-ablation: $(VENV)/.export  ## what each stage moves, on the embedded people (about 40 minutes)
 	$(BIN)/python benchmarks/ablation.py

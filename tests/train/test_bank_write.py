@@ -19,6 +19,7 @@ import pytest
 from mmvq_bridge.command import BadInput, Failed
 from mmvq_train.text import endpoint
 from mmvq_train.text.bank import Bank, load_bank
+from mmvq_train.text.cli import main
 from mmvq_train.text.write import Authoring, write_bank
 
 KEY = "no-real-key/0123456789"
@@ -783,3 +784,20 @@ def test_a_prompt_that_is_no_text_is_refused(desk: Desk, tmp_path: Path) -> None
     (folder / "system.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match=r"system\.txt: is no UTF-8 text"):
         desk.write(prompts=folder)
+
+
+def test_the_command_takes_the_key_from_the_environment_and_names_the_next_step(
+    desk: Desk, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    desk.play()
+    words = ["--out", desk.out, "--endpoint", desk.server.url, "--model", "small-model", "--count", "10"]
+    ended = command(main, "write", "soup, tea", *words)
+    assert ended.status == 0
+    assert [asked.headers["authorization"] for asked in desk.asked] == [f"Bearer {KEY}"] * 2
+    assert load_bank(desk.out).labels == ("soup", "tea")
+    assert ended.out == ""
+    assert ended.err.splitlines()[-1] == (
+        f"next: read it, then mmvq-bank check {desk.out} and mmvq-bank embed {desk.out}"
+    )
+    assert KEY not in ended.err
