@@ -32,17 +32,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         clone = Path(name) / "mmvq"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        revision = ["git", "rev-parse", "--short", "HEAD"]
+        commit = subprocess.run(revision, cwd=clone, capture_output=True, text=True, check=True).stdout.strip()
         demo, shown = timed(["make", "demo"], clone)
         metrics = json.loads((clone / "runs" / "latest" / "metrics.json").read_text())
         model = (clone / "runs" / "latest" / "student.onnx").stat().st_size
         subprocess.run(["make", "clean"], cwd=clone, check=True, stdout=subprocess.DEVNULL)
         test, passed = timed(["make", "test"], clone)
-    revision = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(revision, cwd=ROOT, capture_output=True, text=True, check=True)
     result = {
         "benchmark": "fresh_clone",
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip(),
+        "commit": commit,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "seed": metrics["seed"],
