@@ -154,13 +154,14 @@ def build(folder: Path, plan: dict[str, Any], test_fold: str, left_out: str | No
     shapes = values[0].shape.flatten(0, 2)
     some = shapes[torch.from_numpy(rng.permutation(len(shapes))[:20_000])]
     centres = torch.from_numpy(KMeans(CODES, n_init=1, random_state=plan["seed"]).fit(some.numpy()).cluster_centers_)
-    return tuple(  # type: ignore[return-value]
+    made = [
         Windows(
             (v.shape @ centres.T - 0.5 * centres.square().sum(-1)).argmax(-1), attribute_inputs(v),
             torch.from_numpy(label), torch.from_numpy(truth), subject,
         )
         for v, (_, label, truth, subject) in zip(values, drawn, strict=True)
-    )
+    ]
+    return made[0], made[1]
 
 
 def uninterrupted(path: Path, plan: dict[str, Any]) -> Stretches:
