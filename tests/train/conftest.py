@@ -1,11 +1,20 @@
 import json
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from mmvq_train.text import Bank, embed_bank, embeddings_path, load_bank, save_embeddings
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode leaves a test's folder out
+
+import chat_desk
+from chat_desk import Desk, Server
+
+from mmvq_train.text import Bank, embed_bank, embeddings_path, endpoint, load_bank, save_embeddings
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -48,3 +57,33 @@ def small(root: dict[str, Any], tmp_path: Path) -> tuple[Bank, Path]:
     bank = load_bank(source)
     save_embeddings(embed_bank(bank, "hashed-ngrams"), embeddings_path(source))
     return bank, embeddings_path(source)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.closing.set()
+        server.shutdown()
+        thread.join()
+    assert not server.forgotten
+
+
+@pytest.fixture
+def desk(server: Server, plain_surroundings: None, tmp_path: Path) -> Desk:
+    return Desk(server, tmp_path / "banks" / "kitchen.json")
+
+
+@pytest.fixture
+def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, no variables that the client reads by itself, and one retry instead of five."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(endpoint, "RETRIES", 1)
+    # Each client reads all certificates of the machine, half of the time of these tests; nothing here speaks TLS.
+    monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: chat_desk.PLAIN_TLS)
