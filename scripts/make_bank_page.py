@@ -130,7 +130,7 @@ def claims(name: str, found: dict[str, Any]) -> str:
     for r in found["rewritten"]:
         why = [f"{f['claims']} {f['value']:.2f}, {f['least']:g} wanted" for f in r["failed"]]
         why += [f"a wrist cannot feel '{r['not_felt']}'"] if r["not_felt"] else []
-        told = "; ".join(why) or "by reading: a wrist does not feel it"
+        told = "; ".join(why) or "by reading, or by an earlier rule of the check"
         lines.append(f"| {r['activity']} | {r['was']} | {told} | {r['is']} |")
     return "\n".join(lines)
 
