@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mmvq_train.text.bank import Bank
+from mmvq_train.text.bank import Activity, Bank
 from mmvq_train.text.claims import Verdict
 from mmvq_train.text.lines import Place, line_numbers, spelt
 
@@ -51,7 +51,7 @@ class Warned:
 def check_bank(bank: Bank, text: str, verdicts: Sequence[Verdict] = ()) -> list[Warned]:
     """All warnings of a bank read from `text`, by line. verdicts: claims held against recordings (claims.py)."""
     lines = line_numbers(text)
-    found = [*_whole(bank), *(warned for a in bank.activities for warned in _of_activity(bank, a.label))]
+    found = [*_whole(bank), *(warned for a in bank.activities for warned in _of_activity(a))]
     for verdict in (v for v in verdicts if not v.holds):
         kind = verdict.kind
         what = (
@@ -83,9 +83,8 @@ def _whole(bank: Bank) -> Found:
             first.setdefault(text, activity.label)
 
 
-def _of_activity(bank: Bank, label: str) -> Found:
-    activity = bank.activities[bank.labels.index(label)]
-    place: Place = ("activities", label)
+def _of_activity(activity: Activity) -> Found:
+    place: Place = ("activities", activity.label)
     seen = [s.wrist_observable for s in activity.sub_actions]
     if sum(seen) < OBSERVABLE * len(seen):
         yield (*place, "sub_actions"), f"a wrist can see {sum(seen)} of {len(seen)}: write more that it can"

@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import Final, get_args
 
 from mmvq_bridge.command import BadInput, Parser, run_command, say
-from mmvq_bridge.recordings import RecordingFile, parse_recordings
+from mmvq_bridge.recordings import parse_recordings, read_recordings
 from mmvq_train import __version__
 from mmvq_train.text.bank import check_labels, decoded, load_bank
 from mmvq_train.text.check import check_bank, observable_share
 from mmvq_train.text.claims import check_claims
-from mmvq_train.text.embed import (
-    MINILM,
-    embed_bank,
-    embeddings_beside,
-    embeddings_for,
-    embeddings_path,
-    save_embeddings,
-)
+from mmvq_train.text.embed import embed_bank, embeddings_beside, embeddings_for, embeddings_path, save_embeddings
+from mmvq_train.text.encoders import MINILM
 from mmvq_train.text.write import Authoring, Style, write_bank
 
 KEY: Final = "OPENAI_API_KEY"  # the variable that clients of such endpoints read
@@ -157,7 +151,7 @@ def _embed(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     bank = load_bank(arguments.bank)
     assert bank.source is not None
-    file = _recordings(arguments.data) if arguments.data else None
+    file = read_recordings(arguments.data) if arguments.data else None
     verdicts = check_claims(bank, file) if file else []
     warned = check_bank(bank, decoded(bank.source.read_bytes()), verdicts)
     for warning in warned:
@@ -216,9 +210,3 @@ def read_labels(words: str) -> list[str]:
     if not labels:
         raise BadInput(f"{words}: no label in it; give names with commas, a text file, or recordings")
     return labels
-
-
-def _recordings(path: Path) -> RecordingFile:
-    from mmvq_bridge.recordings import read_recordings
-
-    return read_recordings(path)
