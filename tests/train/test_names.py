@@ -64,7 +64,7 @@ def test_a_code_is_described_by_its_usage_shape_and_likeliest_sub_actions():
     assert next(iter(found[5].sub_actions)) == 2
     assert found[5].sub_actions[2] == pytest.approx(0.88, abs=1e-3)
     for code in found:
-        assert len(code.shape) == 32
+        assert np.shape(code.shape) == (1, 32)
         assert np.std(code.shape) == pytest.approx(1.0, abs=0.01)
         assert code.length_s == 1.0
 
@@ -77,7 +77,7 @@ def test_an_unused_code_has_no_usage_and_no_name():
 
 
 def test_a_code_is_written_as_the_model_file_wants_it():
-    written = Code([0.0] * 32, 1.0, 0.25, {3: 0.5}, None).as_json()
+    written = Code([[0.0] * 32], 1.0, 0.25, {3: 0.5}, None).as_json()
     assert written == {
         "shape": [[0.0] * 32], "length_s": 1.0, "usage": 0.25, "sub_actions": {"3": 0.5}, "name": None,
     }  # fmt: skip

@@ -27,9 +27,10 @@ LARGEST: Final = 5  # sub-actions kept a code
 
 @dataclass(frozen=True)
 class Code:
-    """shape: 32 points of unit deviation; usage: share of its length's pieces; sub_actions: {index: probability}."""
+    """shape: a curve of 32 points for every axis that the code draws (1, or 3 of a joint code); usage: share of its
+    length's pieces; sub_actions: {index: probability}."""
 
-    shape: list[float]
+    shape: list[list[float]]
     length_s: float
     usage: float
     sub_actions: dict[int, float]
@@ -38,7 +39,7 @@ class Code:
     def as_json(self) -> dict[str, Any]:
         """As in codes.json and the model's metadata."""
         return {
-            "shape": [self.shape],
+            "shape": self.shape,
             "length_s": self.length_s,
             "usage": self.usage,
             "sub_actions": {str(k): v for k, v in self.sub_actions.items()},
@@ -81,7 +82,7 @@ def describe_codes(
         for k in range(size):
             top = p[k].topk(min(LARGEST, p.shape[1]))
             out.append(Code(
-                [round(v, 3) for v in drawn[k].tolist()],
+                [[round(v, 3) for v in drawn[k].tolist()]],
                 layout.lengths_s[i],
                 round(float(total[k] / total.sum()), 5),
                 {int(m): round(float(v), 4) for v, m in zip(top.values, top.indices, strict=True)},

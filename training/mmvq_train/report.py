@@ -163,7 +163,7 @@ def _card(index: int, code: Code, size: int, with_text: bool, entries: tuple[str
     shown = with_text and code.usage > 0
     return {
         "index": index,
-        "drawing": curves([(code.shape, "shape")], f"Shape of code {index}"),
+        "drawing": curves([(curve, "shape") for curve in code.shape], f"Shape of code {index}"),
         "usage": code.usage,
         "mark": "unused" if code.usage == 0 else "rare" if code.usage < RARE / size else "",
         "name": code.name,
@@ -252,7 +252,7 @@ def _because(
 
 def _compared(piece: list[float], code: Code, index: int, axis: int) -> Markup:
     title = f"{AXIS_NAMES[axis]}: the piece (grey) and code {index}, {code.name or 'unnamed'}"
-    return curves([(piece, "soft"), (code.shape, AXES[axis])], title, width=72, height=34)
+    return curves([(piece, "soft"), (code.shape[0], AXES[axis])], title, width=72, height=34)
 
 
 @torch.no_grad()
