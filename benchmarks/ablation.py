@@ -39,7 +39,7 @@ def variants(base: Config) -> dict[str, tuple[Config, list[str]]]:
     teachers = ["teachers/signal.safetensors", "teachers/persistence.safetensors"]
     codebook = ["codebook.safetensors"]
     without = {
-        "text": (replace(base, codebook=replace(base.codebook, text=False)), teachers),
+        "text": (replace(base, codebook=replace(base.codebook, text="none")), teachers),
         "signal teacher": (replace(base, teachers=replace(base.teachers, signal=False)), codebook + teachers[1:]),
         "persistence teacher": (
             replace(base, teachers=replace(base.teachers, persistence=False)),

@@ -29,13 +29,13 @@ def equalise(student: Student, x: Tensor) -> None:
     networks = [_linear(network) for network in student.networks]
     heads = student.heads()
     peaks = _peaks(student, networks, heads, x)
-    axes = student.layout.axes
+    streams, kept = student.layout.streams, 2 * student.layout.axes
     for table, (first, _), (seen, _, _) in zip(student.embed, networks, peaks, strict=True):
-        factor = _factor(seen, [first.weight]).view(axes, -1)
-        factor /= factor[:, -2:].mean()  # attributes are computed in the graph, and keep their size
-        factor[:, -2:] = 1
-        first.weight.mul_(factor.flatten())
-        table.view(axes, student.size, -1).div_(factor[:, None, :-2])
+        factor = _factor(seen, [first.weight])
+        factor /= factor[-kept:].mean()  # attributes are computed in the graph, and keep their size
+        factor[-kept:] = 1
+        first.weight.mul_(factor)
+        table.view(streams, student.size, -1).div_(factor[:-kept].view(streams, 1, -1))
     for (first, second), (_, seen, _) in zip(networks, peaks, strict=True):
         factor = _factor(seen, [second.weight])
         _divide(first, factor)

@@ -30,12 +30,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the model says of one window; C classes, T tokens, A axes, M sub-actions (DESIGN 3.5)."""
+    """What the model says of one window; C classes, T tokens, A axes, M sub-actions (DESIGN 3.5). A token has S codes:
+    one an axis, or one for all axes, which then still have attributes of their own."""
 
     probabilities: Floats  # (C,)
     unknown_score: float
-    codes: npt.NDArray[np.int64]  # (T, A), indices into the metadata's codes
-    margins: Floats  # (T, A)
+    codes: npt.NDArray[np.int64]  # (T, S), indices into the metadata's codes
+    margins: Floats  # (T, S)
     attributes: Floats  # (T, A, 4): t and length in seconds, offset and scale in g
     contributions: Floats  # (T, C)
     sub_actions: Floats  # (T, M)
@@ -162,12 +163,12 @@ def _check_input(session: Any, metadata: Metadata, path: str) -> None:
 
 def _prediction(values: Mapping[str, Any], metadata: Metadata, path: str) -> Prediction:
     classes, actions, codes = len(metadata.labels), len(metadata.sub_actions), len(metadata.code_names)
-    tokens, axes = _tokens(values, path)
+    tokens, streams, axes = _tokens(values, path)
     shapes: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
         "probabilities": (np.float32, (1, classes)),
         "unknown_score": (np.float32, (1,)),
-        "codes": (np.int64, (1, tokens, axes)),
-        "margins": (np.float32, (1, tokens, axes)),
+        "codes": (np.int64, (1, tokens, streams)),
+        "margins": (np.float32, (1, tokens, streams)),
         "attributes": (np.float32, (1, tokens, axes, 4)),
         "contributions": (np.float32, (1, tokens, classes)),
         "sub_actions": (np.float32, (1, tokens, actions)),
@@ -189,11 +190,13 @@ def _prediction(values: Mapping[str, Any], metadata: Metadata, path: str) -> Pre
     return Prediction(**{**first, "unknown_score": float(first["unknown_score"])})
 
 
-def _tokens(values: Mapping[str, Any], path: str) -> tuple[int, int]:
+def _tokens(values: Mapping[str, Any], path: str) -> tuple[int, int, int]:
+    """Tokens, codes a token, and axes of its attributes: as many as codes, or three where one code draws all axes."""
     shape: tuple[int, ...] = getattr(values.get("codes"), "shape", ())
     if len(shape) != 3 or shape[1] > MOST_TOKENS or shape[2] not in (1, 3, 4):
         raise Failed(f"{path}: its output codes is {shape or 'missing'}, not (1, tokens, 1, 3 or 4)")
-    return shape[1], shape[2]
+    told: tuple[int, ...] = getattr(values.get("attributes"), "shape", ())
+    return shape[1], shape[2], 3 if shape[2] == 1 and len(told) == 4 and told[2] == 3 else shape[2]
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets
-from mmvq_train.codebook.balancer import Balancer
+from mmvq_train.codebook.balancer import Balancer, Floor
 from mmvq_train.codebook.losses import (
     action_loss,
     alignment,
+    balanced_loss,
     candidate_set,
     shape_error,
     sharpness,
@@ -36,7 +39,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 def targets() -> TextTargets:
     """Five sub-actions, three activities; the middle one is shared."""
     membership = torch.tensor([[1, 1, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 1, 1]], dtype=torch.bool)
-    return TextTargets(noise(5, 12), membership, noise(3, 12, seed=1))
+    return TextTargets(noise(5, 12), membership, noise(3, 2, 12, seed=1))
 
 
 def ready(codes: torch.Tensor) -> Codebook:
@@ -160,6 +163,48 @@ def test_a_loss_without_gradient_does_no_harm():
     assert float(gradient.norm()) == pytest.approx(0.5)
 
 
+def test_only_the_losses_given_share_the_update():
+    meeting = torch.zeros(2, requires_grad=True)
+    balancer = Balancer({"shape": 1.0, "class": 3.0})
+    assert balancer.gradient({"shape": 4 * meeting[0]}, meeting).tolist() == pytest.approx([1.0, 0.0])
+
+
+def test_pressure_gives_a_loss_a_larger_share_for_that_step():
+    meeting = torch.zeros(2, requires_grad=True)
+    losses = {"shape": meeting[0], "class": meeting[1]}
+    balancer = Balancer({"shape": 1.0, "class": 1.0})
+    assert balancer.gradient(losses, meeting, {"shape": 3.0}).tolist() == pytest.approx([0.75, 0.25])
+    assert balancer.gradient(losses, meeting).tolist() == pytest.approx([0.5, 0.5])
+
+
+# Floor
+
+
+def watched(floor: Floor, loss: float, steps: int, free: bool = False) -> list[float]:
+    return [floor.watch(torch.tensor(loss), free) for _ in range(steps)]
+
+
+def test_a_loss_within_what_is_allowed_is_not_pressed():
+    floor = Floor(1.1)
+    assert watched(floor, 0.4, 20, free=True) == [1.0] * 20
+    assert watched(floor, 0.43, 400) == [1.0] * 400
+
+
+def test_pressure_grows_while_the_loss_is_above_the_floor_and_lets_go_when_it_is_back():
+    floor = Floor(1.1)
+    watched(floor, 0.4, 20, free=True)
+    up = watched(floor, 0.6, 300)
+    assert up[-1] > 10 and up == sorted(up)
+    down = watched(floor, 0.4, 2000)
+    assert down[-1] == 1.0
+
+
+def test_without_a_floor_nothing_presses():
+    floor = Floor(math.inf)
+    watched(floor, 0.4, 5, free=True)
+    assert watched(floor, 4.0, 100) == [1.0] * 100
+
+
 # Losses
 
 
@@ -190,6 +235,13 @@ def test_action_loss_falls_when_tokens_settle_evenly_inside_their_set():
         for rows in ([[9.0, 0, 0], [0, 9.0, 0]], [[0, 0, 9.0], [0, 0, 9.0]], [[9.0, 0, 0], [9.0, 0, 0]])
     )
     assert good < alike < outside
+
+
+def test_the_balanced_loss_prefers_an_even_use_of_the_set_to_a_favourite():
+    allowed = torch.tensor([[True, True, False]])
+    even = torch.tensor([[[4.0, 0, 0], [0, 4.0, 0]]])
+    favourite = torch.tensor([[[4.0, 0, 0], [4.0, 0.1, 0]]])
+    assert balanced_loss(even, allowed) < balanced_loss(favourite, allowed)
 
 
 def test_supervised_contrast_on_values_worked_out_by_hand():
@@ -239,11 +291,13 @@ def test_whole_windows_are_rebuilt_at_their_size_and_logits_have_a_value_a_class
     pieces, z = model.encode(noise(5, 40, 3))
     assert [part.shape for part in z] == [(5, 4, 3, 4), (5, 3, 3, 4)]
     quantised = model.quantise(z)
-    features = model.features(pieces, quantised)
-    hidden = model.hidden(features)
+    features = model.features(pieces, [q.z for q in quantised])
+    hidden = model.hidden(features, quantised)
     assert model.rebuild(features, hidden).shape == (5, 40, 3)
     assert model.logits(hidden).shape == (5, 3)
-    assert model.action_logits(features, quantised).shape == (5, 7, 5)
+    assert model.action_logits(pieces, z).shape == (5, 7, 5)
+    both = ShapeCodebook(LAYOUT, 8, 4, 3, targets(), method="both").eval()
+    assert both.token_action_logits(pieces, z).shape == (5, 7, 5)
     assert model.pooled(hidden).shape == model.text.labels()[torch.tensor([0, 1, 2, 0, 1])].shape
 
 
@@ -261,11 +315,12 @@ def test_a_code_is_drawn_as_thirty_two_points_without_mean():
     assert all(s.mean(-1).abs().max() < 1e-5 for s in shapes)
 
 
-def test_the_text_of_an_activity_is_the_mean_of_its_sub_actions():
+def test_the_text_of_an_activity_is_its_own_beside_the_mean_of_its_sub_actions():
     text = ShapeCodebook(LAYOUT, 8, 4, 3, targets()).text
     prototypes = text.prototypes()
     assert torch.allclose(prototypes.norm(dim=-1), torch.ones(5), atol=1e-5)
-    assert torch.allclose(text.labels()[1], prototypes[2:4].mean(0), atol=1e-5)
+    own = F.normalize(text.project(text.activities), dim=-1)
+    assert torch.allclose(text.labels()[1], prototypes[2:4].mean(0) + own[1], atol=1e-5)
 
 
 def moving(label: int, seed: int) -> torch.Tensor:
@@ -276,22 +331,74 @@ def moving(label: int, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("text", [targets(), None], ids=["with text", "without text"])
 def test_stage_1_learns_shapes_better_than_nothing(text: TextTargets | None, tmp_path):
-    y = torch.arange(120) % 3
-    data = WindowSet(torch.stack([moving(int(c), i) for i, c in enumerate(y)]), y, np.full(120, "a"))
-    config = replace(Config(), codebook=CodebookConfig(size=8, dim=4, epochs=8, batch=30, learning_rate=0.01))
-    stage = CodebookStage(replace(config, window_s=2.0), data, 3, text)
-    fit(stage, "codebook", tmp_path, "cpu")
-    model = stage.model.eval()
+    stage, data = trained(text, tmp_path)
+    model = stage.model
     assert (model.text is None) == (text is None)
     with torch.no_grad():
         pieces, z = model.encode(data.x)
         quantised = model.quantise(z)
-        drawn = [model.code_shapes()[i][q.codes] for i, q in enumerate(quantised)]
-        errors = [
-            shape_error(p.shape, d, torch.ones(p.shape.shape[:-1], dtype=torch.bool))
-            for p, d in zip(pieces, drawn, strict=True)
-        ]
-        guess = model.logits(model.hidden(model.features(pieces, quantised))).argmax(-1)
-    assert max(errors) < 0.8
-    assert float((guess == y).float().mean()) > 0.8
+        features = model.features(pieces, [q.z for q in quantised])
+        guess = model.logits(model.hidden(features, quantised)).argmax(-1)
+    assert max(errors(model, data)) < 0.8
+    assert float((guess == data.y).float().mean()) > 0.8
     assert not (tmp_path / "log" / "codebook.ckpt").exists()
+
+
+def test_joint_codes_draw_all_axes_of_a_piece_at_once(tmp_path):
+    stage, data = trained(targets(), tmp_path, joint=True)
+    _, z = stage.model.encode(data.x[:5])
+    assert [part.shape for part in z] == [(5, 4, 1, 4), (5, 2, 1, 4), (5, 1, 1, 4)]
+    shapes = stage.model.code_shapes()[0].view(8, 3, 32)
+    assert shapes.mean(-1).abs().max() < 1e-5
+    assert max(errors(stage.model, data)) < 0.8
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"method": "token"},
+        {"method": "both", "target": "balanced"},
+        {"fusion": True},
+        {"fusion": True, "target": "attention", "method": "both"},
+    ],
+    ids=lambda how: " ".join(f"{k} {v}" for k, v in how.items()),
+)
+def test_whatever_teaches_sub_actions_they_come_to_lie_in_the_set_of_the_label(how: dict[str, Any], tmp_path):
+    stage, data = trained(targets(), tmp_path, **how)
+    with torch.no_grad():
+        p = stage.model.action_logits(*stage.model.encode(data.x)).softmax(-1)
+    allowed = targets().membership[data.y].float()
+    assert float((p * allowed[:, None]).sum(-1).mean()) > float(allowed.mean()) + 0.15
+
+
+def test_shapes_are_learnt_alone_before_text_and_labels_have_a_say(tmp_path):
+    stage, _ = trained(targets(), tmp_path, alone=1.0)
+    fresh = CodebookStage(stage_config(alone=1.0), windows(), 3, targets()).model
+    assert torch.equal(stage.model.text.project.weight, fresh.text.project.weight)
+    assert not torch.equal(stage.model.encoder.linear.weight, fresh.encoder.linear.weight)
+
+
+def stage_config(**how: Any) -> Config:
+    recipe = CodebookConfig(**{"size": 8, "dim": 4, "epochs": 8, "batch": 30, "learning_rate": 0.01} | how)
+    return replace(Config(), codebook=recipe, window_s=2.0)
+
+
+def windows() -> WindowSet:
+    y = torch.arange(120) % 3
+    return WindowSet(torch.stack([moving(int(c), i) for i, c in enumerate(y)]), y, np.full(120, "a"))
+
+
+def trained(text: TextTargets | None, run: Path, **how: Any) -> tuple[CodebookStage, WindowSet]:
+    """A small stage 1 on three frequencies of movement, in evaluation mode."""
+    stage = CodebookStage(stage_config(**how), windows(), 3, text)
+    fit(stage, "codebook", run, "cpu")
+    stage.model.eval()
+    return stage, windows()
+
+
+@torch.no_grad()
+def errors(model: ShapeCodebook, data: WindowSet) -> list[float]:
+    """The shape error of every length."""
+    pieces, z = model.encode(data.x)
+    drawn = [shapes[q.codes] for shapes, q in zip(model.code_shapes(), model.quantise(z), strict=True)]
+    return [shape_error(p.shape, d, p.loud) for p, d in zip(pieces, drawn, strict=True)]

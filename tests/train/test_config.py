@@ -32,7 +32,7 @@ def written(folder: Path, text: str) -> Path:
     [
         *PRESETS.values(),
         Config(data="µ.csv", seed=7, pieces=PiecesConfig((1.0,), (0.5,), magnitude=True)),
-        Config(codebook=CodebookConfig(text=False, actions=9), workspace=WorkspaceConfig(orientation="near")),
+        Config(codebook=CodebookConfig(text="none", actions=9), workspace=WorkspaceConfig(orientation="near")),
     ],
 )
 def test_yaml_gives_back_the_configuration_that_was_written(config: Config, tmp_path: Path):
@@ -149,8 +149,8 @@ def test_options_change_what_the_preset_gives():
 
 
 def test_switches_take_true_or_false():
-    config, _ = parse(["--codebook.text", "False", "--teachers.signal", "False", "--workspace.enabled", "False"])
-    assert (config.codebook.text, config.teachers.signal, config.workspace.enabled) == (False, False, False)
+    config, _ = parse(["--codebook.fusion", "True", "--teachers.signal", "False", "--workspace.enabled", "False"])
+    assert (config.codebook.fusion, config.teachers.signal, config.workspace.enabled) == (True, False, False)
 
 
 def test_lengths_beyond_the_window_shrink_to_it_once():

@@ -65,6 +65,79 @@ def test_the_report_of_a_run_fetches_nothing_and_fits_the_screen(browser: Any, t
     page.close()
 
 
+MAPS = ("by-wearer", "by-activity", "by-sub-action")
+PICTURES = ("whole", "evidence", *MAPS)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_maps_and_charts_of_a_run_stay_inside_the_page_or_scroll_in_their_own_box(
+    browser: Any, tiny_run: Path, width: int
+) -> None:
+    page, _ = opened(browser, tiny_run / "report.html", width)
+    for name in PICTURES:
+        boxes = page.evaluate(
+            """name => {
+                const found = [];
+                for (let e = document.getElementById(name).nextElementSibling; e && e.tagName !== 'H2';
+                     e = e.nextElementSibling)
+                    for (const svg of e.querySelectorAll('svg')) {
+                        const seen = svg.closest('.scroll') ?? svg;
+                        const box = seen.getBoundingClientRect(), drawn = svg.getBoundingClientRect();
+                        found.push([box.left, box.right, drawn.width, drawn.height]);
+                    }
+                return found; }""",
+            name,
+        )
+        assert boxes, name
+        for left, right, wide, high in boxes:
+            assert left >= 0 and right <= width, name
+            assert wide > 20 and high > 10, name
+    page.close()
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_the_number_of_a_row_leads_to_the_card_of_its_code(browser: Any, tiny_run: Path, name: str) -> None:
+    page, _ = opened(browser, tiny_run / "report.html", 390)
+    link = page.locator(f"#{name} ~ .plates").first.locator("a").nth(1)
+    target = link.get_attribute("href")
+    link.locator("text").click()
+    card = page.locator(target)
+    assert page.url.endswith(target)
+    assert f"code {target.removeprefix('#code-')} " in card.text_content()
+    assert 0 <= card.bounding_box()["y"] < 900
+    page.close()
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_labels_of_a_maps_columns_and_rows_cover_neither_each_other_nor_the_cells(
+    browser: Any, tiny_run: Path, name: str
+) -> None:
+    page, _ = opened(browser, tiny_run / "report.html", 1280)
+    drawn = page.locator(f"#{name} ~ .plates").first.locator("svg").evaluate_all(
+        """all => all.map(svg => [...svg.querySelectorAll('text, rect.heat, path.heat')].map(e => {
+            const b = e.getBoundingClientRect(); return [e.tagName, b.left, b.top, b.right, b.bottom]; }))"""
+    )
+    assert len(drawn) == 2
+    for boxes in drawn:
+        texts = [box[1:] for box in boxes if box[0] == "text"]
+        cells = [box[1:] for box in boxes if box[0] != "text"]
+        assert len(texts) > 4
+        for a, b in itertools.chain(itertools.combinations(texts, 2), itertools.product(texts, cells)):
+            across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+            assert across <= 3 or down <= 3  # boxes hold a line's height, which letters do not fill
+    page.close()
+
+
+def test_colours_of_a_map_change_with_light_and_dark(browser: Any, tiny_run: Path) -> None:
+    page, _ = opened(browser, tiny_run / "report.html", 390)
+    seen = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        seen.append(page.locator("#by-activity ~ .plates rect.heat").first.evaluate("e => getComputedStyle(e).fill"))
+    assert seen[0] != seen[1]
+    page.close()
+
+
 def test_a_bank_is_mapped_three_ways_for_arm_leg_and_both_by_each_encoder(browser: Any, bank_page: Path) -> None:
     page, _ = opened(browser, bank_page, 1280)
     drawn = page.eval_on_selector_all(".maps svg", "all => all.map(svg => svg.getAttribute('aria-label'))")

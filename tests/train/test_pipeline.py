@@ -259,7 +259,7 @@ def test_a_shipped_bank_can_be_asked_for_by_name(quick: list[str], command, tmp_
 @pytest.mark.parametrize(
     ("off", "absent"),
     [
-        (["--codebook.text", "False"], None),
+        (["--codebook.text", "none"], None),
         (["--teachers.signal", "False", "--teachers.persistence", "False"], "teachers"),
         (["--workspace.enabled", "False"], None),
     ],

@@ -12,7 +12,8 @@ from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfi
 from mmvq_train.data import WindowSet, load_dataset
 from mmvq_train.drawings import columns, curves, heat_map, nice_step, number, percent
 from mmvq_train.evaluate import ablation_rows, accuracy, codebook_figures, explanation_figures, judge
-from mmvq_train.names import describe_codes
+from mmvq_train.maps import Panel, Row, shade_map, time_columns
+from mmvq_train.names import Code, associations, describe_codes
 from mmvq_train.report import write_report
 from mmvq_train.rundir import make_student
 
@@ -78,14 +79,16 @@ def trained():
     entries = (*(f"action {i}" for i in range(9)), "<script>alert(1)</script>")
     membership = torch.rand(len(labels), len(entries)) < 0.4
     membership[:, 0] = True
-    targets = TextTargets(torch.randn(len(entries), 12), membership, torch.randn(len(labels), 12))
+    targets = TextTargets(torch.randn(len(entries), 12), membership, torch.randn(len(labels), 1, 12))
     codebook = make_codebook(CONFIG, len(labels), targets)
     for book in codebook.books():
         book.codes[-1] *= 1e3  # so far away that no piece gets it
     student = make_student(CONFIG, len(labels), len(entries)).eval()
     student.adopt(codebook)
     judged = judge(student, test)
-    codes = describe_codes(student, codebook, judge(student, train), train, entries, membership, 0)
+    seen = judge(student, train)
+    told = associations(student, seen, train, membership, 0) if codebook.text is not None else None
+    codes = describe_codes(student, codebook, seen, entries, told)
     metrics = {
         "schema": 1, "data": "wisdm", "split": "subject", "fold": 0, "subjects": 12, "seed": 0, "classes": list(labels),
         "test": accuracy(judged.logits.argmax(-1), test, len(labels)),
@@ -176,7 +179,7 @@ def test_examples_are_of_different_labels_and_name_their_pieces(tmp_path, traine
     truths = [re.search("True: <strong>(.*?)</strong>", card)[1] for card in cards]
     assert len(cards) >= 6 and len(set(truths[:6])) == 6
     for card in cards:
-        assert len(re.findall("<li>", card)) == 5
+        assert len(re.findall("<li>", card.split("</ol>")[0])) == 5
         said = re.findall(r'<span class="n">\+?(−?[\d.]+)</span>', card)
         values = [float(v.replace("−", "-")) for v in said]
         assert values == sorted(values, reverse=True) and len(values) == 5
@@ -189,6 +192,138 @@ def test_codes_of_a_piece_are_numbered_over_all_lengths(tmp_path, trained):
     for start, end, codes in rows:
         long = float(end) - float(start) > 1.5
         assert all((int(k) >= SIZE) == long for k in codes.split(", "))
+
+
+def section(text, name):
+    """The part of the page under one of its headings."""
+    return text.split(f'<h2 id="{name}">')[1].split("<h2 ")[0]
+
+
+def number_in(text):
+    return float(text.replace("−", "-").lstrip("+"))
+
+
+def test_the_map_of_wearers_counts_every_piece_of_the_test_people(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    found = re.findall(r"<title>code (\d+), wearer (\d+): (\d+) of (\d+) pieces", section(text, "by-wearer"))
+    people, windows = np.unique(trained["test"].subject, return_counts=True)
+    assert {wearer for _, wearer, _, _ in found} == set(people)
+    layout = trained["student"].layout
+    for person, count in zip(people, windows, strict=True):
+        for i, tokens in enumerate(layout.counts):
+            own = [(int(n), int(of)) for k, wearer, n, of in found if wearer == person and int(k) // SIZE == i]
+            assert sum(n for n, _ in own) == count * tokens * layout.streams
+            assert {of for _, of in own} == {count * tokens * layout.streams}
+
+
+def test_a_map_shows_the_wearers_with_the_most_windows_where_there_are_too_many(tmp_path, trained):
+    test = trained["test"]
+    crowd = replace(test, subject=np.array(["most", "most", *(f"p{i}" for i in range(len(test) - 2))]))
+    text, _ = write(tmp_path, trained, test=crowd)
+    shown = set(re.findall(r"<title>code \d+, wearer (\w+):", section(text, "by-wearer")))
+    assert "most" in shown and len(shown) == 24
+    assert f"the 24 with the most windows, of {len(test) - 1}" in section(text, "by-wearer").replace("\n", " ")
+
+
+def test_a_row_of_the_map_of_activities_adds_up_and_links_to_the_codes_card(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    part = section(text, "by-activity")
+    rows = {}
+    for code, share in re.findall(r"<title>code (\d+), [^:<]*: [^<]*, (\d+)\u202f% of the row</title>", part):
+        rows.setdefault(int(code), []).append(int(share))
+    codes = trained["judged"].codes.split(trained["student"].layout.counts, 1)
+    often = {i * SIZE + k for i, c in enumerate(codes) for k in range(SIZE) if (c == k).sum() >= 10}
+    assert set(rows) == often
+    for shares in rows.values():
+        assert abs(sum(shares) - 100) <= len(shares) / 2
+    links = re.findall(r'<a href="#code-(\d+)">', part)
+    assert sorted(map(int, links)) == sorted(often)
+
+
+def test_sub_actions_are_numbered_as_in_the_list_beside_the_map(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    part = section(text, "by-sub-action")
+    assert '<ol class="numbered" start="0">' in part
+    listed = re.findall(r"<li>(.*?)</li>", part)
+    assert listed == [*(f"action {i}" for i in range(9)), "&lt;script&gt;alert(1)&lt;/script&gt;"]
+    columns_told = re.findall(r"rotate\(-90\)\">(\d+)<title>(.*?)</title>", part)
+    assert columns_told == [(str(i), words) for i, words in enumerate(listed)] * 2  # two lengths
+
+
+def test_a_row_tells_the_sub_actions_that_its_codes_pieces_have_more_than_others(tmp_path, trained):
+    judged, size = trained["judged"], len(trained["entries"])
+    k = int(judged.codes[:, :6].flatten().bincount().argmax())  # of the first length
+    has = (judged.codes == k).any(-1) & (torch.arange(judged.codes.shape[1]) < 6)
+    even, sharp = torch.full((size,), 1 / size), torch.full((size,), 0.02)
+    sharp[7] = 1 - 0.02 * (size - 1)
+    actions = torch.where(has[..., None], sharp, even)
+    text, _ = write(tmp_path, trained, judged=replace(judged, sub_actions=actions))
+    told = re.findall(rf"<title>code {k}, [^:<]*pieces: ([^<]*)</title>", section(text, "by-sub-action"))
+    assert told and all(line.startswith("7 action 7, 82\u202f%, ") and ";" not in line for line in told)
+
+
+def test_the_tested_name_of_a_code_is_framed_in_its_row_and_column(tmp_path, trained):
+    k = max(range(SIZE), key=lambda i: trained["codes"][i].usage)
+    codes = [replace(c, name="action 3" if i == k else None) for i, c in enumerate(trained["codes"])]
+    text, _ = write(tmp_path, trained, codes=codes)
+    part = section(text, "by-sub-action")
+    ((x, y),) = re.findall(r'<rect class="framed" x="([\d.]+)" y="([\d.]+)"', part)
+    row = re.search(rf'<a href="#code-{k}"><rect class="cover" x="0" y="{y}"', part)
+    column = re.search(r"translate\(([\d.]+) [\d.]+\) rotate\(-90\)\">3<", part)
+    assert row and float(x) < float(column[1]) < float(x) + 10
+
+
+def test_all_pieces_of_a_window_are_drawn_and_add_up_to_its_score(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    cards = section(text, "whole").split('<div class="card example whole">')[1:]
+    assert len(cards) == 2
+    for card in cards:
+        told = re.findall(r'<rect class="span(?: off)?"[^>]*><title>[^<]*: \+?(−?[\d.e−]+)</title>', card)
+        assert len(told) == trained["student"].layout.tokens
+        constant, score = re.search(r"constant \+?(−?[\d.e−]+): score (−?[\d.]+)", card).groups()
+        total = sum(map(number_in, told)) + number_in(constant)
+        assert abs(total - number_in(score)) < 0.005 * (len(told) + 2)
+
+
+def test_pieces_against_the_label_look_unlike_those_for_it(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    part = section(text, "whole")
+    found = re.findall(r'<rect class="(span(?: off)?)"[^>]*><title>[^<]*: (\+?−?[\d.e−]+)</title>', part)
+    assert {css for css, _ in found} == {"span", "span off"}
+    for css, value in found:
+        assert (css == "span off") == (number_in(value) < 0)
+
+
+def test_evidence_is_charted_for_every_start_and_shared_out_over_the_lengths(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    part = section(text, "evidence")
+    assert len(re.findall(r'<rect class="bar"', part)) == trained["student"].layout.tokens
+    rows = re.findall(r'([\d.]+) s \((\d+) pieces?\)</th><td class="n">([\d.]+)', part)
+    assert [(float(n), int(count)) for n, count, _ in rows] == [(1.0, 6), (4.0, 3)]
+    assert abs(sum(float(share) for *_, share in rows) - 100) <= 0.1
+
+
+def test_joint_codes_are_drawn_with_all_their_axes_everywhere(tmp_path, trained):
+    config = replace(CONFIG, codebook=CodebookConfig(size=SIZE, dim=8, joint=True))
+    classes, entries, test = trained["metrics"]["classes"], trained["entries"], trained["test"]
+    codebook = make_codebook(config, len(classes), None)
+    student = make_student(config, len(classes), len(entries)).eval()
+    student.adopt(codebook)
+    judged = judge(student, test)
+    shapes = torch.cat(codebook.code_shapes()).unflatten(-1, (3, 32)).tolist()
+    codes = [replace(old, shape=shape, name=None) for old, shape in zip(trained["codes"], shapes, strict=True)]
+    text, _ = write(tmp_path, trained, codebook=codebook, student=student, judged=judged, codes=codes)
+    card = re.search(r'aria-label="Shape of code 0">(.*?)</svg>', text)[1]
+    assert re.findall(r'<polyline class="(\w+)"', card) == ["x", "y", "z"]
+    piece = section(text, "windows").split("<li>")[1]
+    pictures = re.findall(r'aria-label="(\w): the piece \(grey\) and code (\d+), unnamed">(.*?)</svg>', piece)
+    assert [axis for axis, _, _ in pictures] == ["x", "y", "z"] and len({code for _, code, _ in pictures}) == 1
+    assert [re.findall(r'<polyline class="(\w+)"', inside) for *_, inside in pictures] == [["soft", a] for a in "xyz"]
+    assert f"code {pictures[0][1]}<" in piece
+    row = re.search(r'<a href="#code-\d+">(.*?)</a>', section(text, "by-wearer"))[1]
+    assert re.findall(r'<polyline class="(\w+)"', row) == ["x", "y", "z"]
+    counted = re.findall(r"<title>code \d+, wearer \d+: (\d+) of", section(text, "by-wearer"))
+    assert sum(map(int, counted)) == len(test) * student.layout.tokens
 
 
 def test_missing_and_undefined_numbers_are_dashes(tmp_path, trained):
@@ -223,20 +358,31 @@ def test_without_text_no_code_and_no_piece_has_words(tmp_path, trained):
     text, _ = write(tmp_path, trained, codebook=mute, codes=codes)
     assert "trained without text" in text
     assert "likeliest" not in text
+    assert "by-sub-action" not in text
 
 
-def test_five_lengths_of_64_codes_stay_under_a_megabyte_and_a_half(tmp_path, trained):
+def test_five_lengths_of_64_codes_and_64_sub_actions_stay_under_three_megabytes(tmp_path, trained):
     config = replace(CONFIG, pieces=PiecesConfig(), codebook=CodebookConfig(size=64))
-    classes, entries, test = trained["metrics"]["classes"], trained["entries"], trained["test"]
-    codebook = make_codebook(config, len(classes), None)
+    classes, test = trained["metrics"]["classes"], trained["test"]
+    entries = tuple(f"forearm does thing number {i} of many things" for i in range(64))
+    membership = torch.ones(len(classes), len(entries), dtype=torch.bool)
+    targets = TextTargets(torch.randn(len(entries), 12), membership, torch.randn(len(classes), 1, 12))
+    codebook = make_codebook(config, len(classes), targets)
     student = make_student(config, len(classes), len(entries)).eval()
     student.adopt(codebook)
+    # Many windows and wearers, codes and sub-actions by chance: no cell of a map is empty.
+    rows = torch.arange(len(test)).repeat(20)
+    test = WindowSet(test.x[rows], test.y[rows], np.array([f"person {i % 12}" for i in range(len(rows))]))
     judged = judge(student, test)
-    membership = torch.ones(len(classes), len(entries), dtype=torch.bool)
-    codes = describe_codes(student, codebook, judged, test, entries, membership, 0)
-    text, page = write(tmp_path, trained, codebook=codebook, student=student, judged=judged, codes=codes)
+    actions = torch.rand_like(judged.sub_actions).pow(8)
+    judged = replace(judged, codes=torch.randint_like(judged.codes, 64), sub_actions=actions)
+    shape = [round(float(v), 3) for v in np.sin(np.arange(32))]
+    codes = [Code([shape], n, 1 / 64, {0: 0.5}, None) for n in config.pieces.lengths_s for _ in range(64)]
+    text, page = write(
+        tmp_path, trained, codebook=codebook, student=student, judged=judged, codes=codes, test=test, entries=entries
+    )
     assert sum(i.startswith("code-") for i in page.ids) == 320
-    assert len(text.encode()) < 1_500_000
+    assert len(text.encode()) < 3_000_000
 
 
 def test_a_heat_map_tells_counts_and_leaves_labels_without_windows_empty():
@@ -244,6 +390,29 @@ def test_a_heat_map_tells_counts_and_leaves_labels_without_windows_empty():
     assert "a → a: 3 of 4 (75.0\u202f%)" in drawn and "a → &lt;i&gt;: 1 of 4 (25.0\u202f%)" in drawn
     assert "&lt;i&gt; → a: 0 of 0 (0.0\u202f%)" in drawn
     assert drawn.count("<rect") == 4 and "<i>" not in drawn
+
+
+def test_a_map_of_shades_leaves_empty_cells_out_and_joins_equal_neighbours():
+    rows = [Row(4, [[0.0, 1.0]], "four"), Row(9, [[1.0, 0.0]], "<nine>")]
+    drawn = shade_map(np.array([[0, 6, 6], [1, 0, 6]]), rows, "abc", ["A", "B", "C"], [(1, 2)], "t")
+    shades = re.findall(r'<path class="heat" fill-opacity="([\d.]+)" d="([^"]+)"/>', drawn)
+    (pale, first), (full, rest) = shades
+    assert (pale, full) == ("0.17", "1")
+    assert first.count("M") == 1 and "h10v15" in first
+    assert rest.count("M") == 2 and "h20v15" in rest
+    assert "&lt;nine&gt;" in drawn and "<nine>" not in drawn
+    Page(f'<i id="code-4"></i>{drawn}')
+
+
+def test_columns_over_time_stand_at_their_starts_each_chart_on_its_own_scale():
+    panels = [
+        Panel("1 s", "1.5", np.array([0.0, 5.0]), 1.0, np.array([1.0, 2.0]), ["a", "b"]),
+        Panel("9 s", "50", np.array([0.0]), 1.0, np.array([50.0]), ["c"]),
+    ]
+    bars = re.findall(r'<rect class="bar" x="([\d.]+)"[^>]*height="([\d.]+)"', time_columns(panels, 10.0, "t"))
+    x, height = np.array(bars, dtype=float).T
+    assert height[0] * 2 == height[1] == height[2]
+    assert x[0] == x[2] and x[1] - x[0] == pytest.approx(426 / 2, abs=0.1)
 
 
 def test_drawings_of_flat_and_empty_values_hold_finite_numbers():

@@ -27,7 +27,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def targets() -> TextTargets:
     membership = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=torch.bool)
-    return TextTargets(noise(4, 12), membership, noise(3, 12, seed=1))
+    return TextTargets(noise(4, 12), membership, noise(3, 1, 12, seed=1))
 
 
 def codebook(layout: Layout, text: bool = True) -> ShapeCodebook:

@@ -13,7 +13,7 @@ from mmvq_train.config import PRESETS, Config, Preset
 from mmvq_train.data import load_dataset
 from mmvq_train.pipeline import train
 from mmvq_train.rundir import mark_latest, resume_run, start_run
-from mmvq_train.text import checked_size, embeddings_beside, resolve_bank
+from mmvq_train.text import checked_size, embeddings_beside, label_phrases, resolve_bank
 
 DESCRIPTION = """\
 Train a signal-only activity recogniser that gives its reasons.
@@ -43,6 +43,7 @@ def _work(argv: Sequence[str]) -> None:
         data = load_dataset(config)
         bank, _ = resolve_bank(config.bank, data.labels)  # unusable data or bank: known before there is a directory
         checked_size(config.codebook.actions, len(bank.activities))
+        label_phrases(bank, config.codebook.texts)
         embeddings_beside(bank)
         run = start_run(config)
     say(f"run directory: {run}")

@@ -9,9 +9,13 @@ import yaml
 
 from mmvq_bridge.command import BadInput
 from mmvq_train.pieces import POINTS, Layout
+from mmvq_train.text.bank import TextKind
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 Preset = Literal["small", "full"]
+Method = Literal["code", "token", "both"]
+Target = Literal["candidate", "balanced", "attention"]
+Control = Literal["real", "shuffled", "random", "one-hot", "none"]
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,38 @@ class PiecesConfig:
 
 @dataclass(frozen=True)
 class CodebookConfig:
-    """Stage 1: shape codes, learnt with text as target, then frozen."""
+    """Stage 1: shape codes, learnt with text as target, then frozen. First the shapes alone, then all losses with a
+    floor under the shapes."""
 
     size: int = 32
     """Codes a length."""
     dim: int = 16
     """Size of a code."""
+    joint: bool = False
+    """One code for all axes of a piece, instead of one an axis."""
     epochs: int = 16
     batch: int = 128
     learning_rate: float = 2e-3
-    text: bool = True
-    """Guide codes by the text bank (sub-actions, alignment, label embedding)."""
+    text: Control = "real"
+    """Guide codes by the text bank (sub-actions, alignment, label embedding). Controls: the texts of other activities,
+    random vectors, one-hot ones; none leaves text out."""
+    texts: tuple[TextKind, ...] = ("sentence",)
+    """What says what an activity is, beside its sub-actions: keywords, sentence, affirmative, negative."""
     actions: int | None = None
     """Entries of the action codebook; by default from the number of activities."""
+    method: Method = "code"
+    """What tells the sub-action: the quantised code (Method 2), the token before that (Method 1), or both."""
+    target: Target = "candidate"
+    """The sub-action target: any of the label's set, spread over it; the set evened out by Sinkhorn; or where tokens
+    look in the fusion, as KL (plain MMVQShape)."""
+    fusion: bool = False
+    """LSA's two cross-attentions of signal and text, in training only; the target `attention` needs them."""
+    alone: float = 0.4
+    """Share of the epochs in which shapes are learnt alone."""
+    floor: float = 1.05
+    """After that the shapes' error may grow to this times what it was alone; inf: no floor."""
+    bend: float = 0.5
+    """How far text and labels may bend z, per dimension (its deviation is about 1)."""
     shape: float = 1.0
     """Share of the update for the pieces' shapes."""
     whole: float = 0.3
@@ -49,6 +72,8 @@ class CodebookConfig:
     """Share for the sub-action target."""
     align: float = 0.1
     """Share for the contrastive alignment of signal and label text."""
+    fused: float = 0.1
+    """Share for the labels that the fusion's two branches tell."""
     label: float = 0.1
     """Share for the class."""
     commitment: float = 0.25
@@ -170,7 +195,8 @@ class Config:
     def layout(self) -> Layout:
         """The pieces; lengths beyond the window shrink to it, and doubled ones go."""
         pairs = {min(n, self.window_s): h for n, h in zip(self.pieces.lengths_s, self.pieces.hops_s, strict=True)}
-        return Layout(self.rate_hz, self.window, tuple(pairs), tuple(pairs.values()), 4 if self.pieces.magnitude else 3)
+        axes = 4 if self.pieces.magnitude else 3
+        return Layout(self.rate_hz, self.window, tuple(pairs), tuple(pairs.values()), axes, self.codebook.joint)
 
     def check(self) -> None:
         """Raise BadInput, in one line, for what cannot be meant."""
@@ -198,6 +224,16 @@ class Config:
                 self.workspace.dim % max(1, self.workspace.heads) == 0,
                 "--workspace.dim must be a multiple of --workspace.heads",
             ),
+            (
+                not (self.codebook.joint and self.pieces.magnitude),
+                "--codebook.joint draws the three axes together; leave --pieces.magnitude out",
+            ),
+            (
+                self.codebook.target != "attention" or self.codebook.fusion,
+                "--codebook.target attention is where tokens look in the fusion; add --codebook.fusion True",
+            ),
+            (len(self.codebook.texts) > 0, "--codebook.texts is empty; --codebook.text none leaves text out"),
+            (self.codebook.floor >= 1, f"--codebook.floor {self.codebook.floor:g} must be at least 1"),
         ]
         for name, low, high in BOUNDS:
             value: Any = self
@@ -216,10 +252,12 @@ BOUNDS: Final = (
     ("fold", 0, 1e6),
     ("seed", 0, 2**32 - 1),  # what numpy takes
     ("codebook.size", 2, 1024),
-    ("codebook.dim", 1, POINTS),  # the projection of a shape of so many points keeps lengths
+    ("codebook.dim", 1, POINTS),  # the projection of a shape of at least so many points keeps lengths
     *((f"{stage}.{name}", low, high)
       for stage in ("codebook", "teachers", "student")
       for name, low, high in (("epochs", 1, 1e5), ("batch", 1, 1e6), ("learning_rate", 1e-8, 10))),
+    ("codebook.alone", 0, 1),
+    ("codebook.bend", 0, 10),
     ("teachers.width", 1, 64),
     ("teachers.image", 2, 1024),
     *((f"workspace.{name}", 1, 4096) for name in ("slots", "dim", "rounds", "heads")),

@@ -1,8 +1,8 @@
 """Small drawings as inline SVG: curves, columns, a heat map, a signal with its pieces. Values in, markup out.
 
-Colours are CSS classes (`x`, `y`, `z`, `m`, `soft`, `bar`, `rule`, `heat`), which the page defines once for light and
-dark. Text in a drawing is escaped by Markup.format. SVG says all that the report draws, scales on a phone and keeps
-its tooltips, so no plotting package is needed.
+Colours are CSS classes (`x`, `y`, `z`, `m`, `soft`, `bar`, `rule`, `heat`, `span`), which the page defines once for
+light and dark. Text in a drawing is escaped by Markup.format. SVG says all that the report draws, scales on a phone and
+keeps its tooltips, so no plotting package is needed.
 """
 
 import math
@@ -23,12 +23,14 @@ AXIS_NAMES: Final = ("x", "y", "z", "|a|")
 LETTER: Final = 6.2  # mean width of a letter at font size 11, in units of the drawing
 BOLD: Final = 7.2  # the same of bold ones
 LONGEST_LABEL: Final = 24  # letters of a label beside a heat map; the tooltip has all of it
+PALEST: Final = 0.06  # opacity of what counts next to nothing: still a place to point at
 LEAST_SPAN_G: Final = 0.1  # a panel shows at least this much, so that sensor noise does not look like movement
 
 
 @dataclass(frozen=True)
 class Span:
-    """A piece under a signal: start and length in seconds, strength 0..1 (how dark), title (tooltip)."""
+    """A piece under a signal: start and length in seconds, strength −1..1 (how dark; under 0 in the other colour),
+    title (tooltip)."""
 
     t: float
     length: float
@@ -53,15 +55,19 @@ def percent(value: float | None, digits: int = 0) -> str:
     return f"{text}{NARROW}%"
 
 
-def curves(series: Sequence[tuple[Sequence[float], str]], title: str, width: int = 92, height: int = 38) -> Markup:
-    """Curves of (values, css class) over each other on one vertical scale, without axes: the look of a shape."""
+def curves(
+    series: Sequence[tuple[Sequence[float], str]], title: str, width: int = 92, height: int = 38,
+    within: tuple[float, float] | None = None,
+) -> Markup:
+    """Curves of (values, css class) over each other on one vertical scale, without axes: the look of a shape. within:
+    the scale's ends, by default the curves' own."""
     values = [np.asarray(v, dtype=float) for v, _ in series]
-    low, high = _range(values)
+    low, high = _range(values if within is None else [np.array(within)])
     lines = Markup("").join(
-        _polyline(np.linspace(2, width - 2, len(v)), _placed(v, low, high, 3, height - 3), css)
+        polyline(np.linspace(2, width - 2, len(v)), placed(v, low, high, 3, height - 3), css)
         for v, (_, css) in zip(values, series, strict=True)
     )
-    return _svg(width, height, title, lines)
+    return framed(width, height, title, lines)
 
 
 def columns(values: Sequence[float], titles: Sequence[str], level: float, title: str) -> Markup:
@@ -71,13 +77,13 @@ def columns(values: Sequence[float], titles: Sequence[str], level: float, title:
     step = width / max(1, len(values))
     bars = Markup("").join(
         Markup('<rect class="bar" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
-            _n(i * step), _n(height * (1 - v / top)), _n(max(step - gap, 0.5)), _n(height * v / top), text
+            fmt(i * step), fmt(height * (1 - v / top)), fmt(max(step - gap, 0.5)), fmt(height * v / top), text
         )
         for i, (v, text) in enumerate(zip(values, titles, strict=True))
     )
-    y = _n(height * (1 - level / top))
+    y = fmt(height * (1 - level / top))
     line = Markup('<line class="level" x1="0" x2="{}" y1="{}" y2="{}"/>').format(width, y, y)
-    return _svg(width, height, title, bars + line)
+    return framed(width, height, title, bars + line)
 
 
 def heat_map(counts: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Markup:
@@ -88,12 +94,12 @@ def heat_map(counts: Sequence[Sequence[int]], labels: Sequence[str], title: str)
     parts = []
     for i, label in enumerate(labels):
         at = side + cell * i + cell / 2
-        short = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
+        said = abridged(label)
         parts.append(Markup('<text class="end" x="{}" y="{}">{}<title>{}</title></text>').format(
-            _n(side - 6), _n(at + 4), short, label
+            fmt(side - 6), fmt(at + 4), said, label
         ))
         parts.append(Markup('<text transform="translate({} {}) rotate(-90)">{}<title>{}</title></text>').format(
-            _n(at + 4), _n(side - 6), short, label
+            fmt(at + 4), fmt(side - 6), said, label
         ))
     for i, row in enumerate(counts):
         whole = sum(row)
@@ -105,14 +111,14 @@ def heat_map(counts: Sequence[Sequence[int]], labels: Sequence[str], title: str)
                 '<rect class="{}" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"><title>{}</title></rect>'
             )
             parts.append(box.format(
-                "heat" if i == j else "heat off", _n(x), _n(y), cell - 1, cell - 1, _n(0.04 + 0.96 * share), told
+                "heat" if i == j else "heat off", fmt(x), fmt(y), cell - 1, cell - 1, fmt(0.04 + 0.96 * share), told,
             ))
             if share >= 0.005:
                 css = "middle on" if share > 0.5 else "middle"
                 parts.append(Markup('<text class="{}" x="{}" y="{}">{:.0f}</text>').format(
-                    css, _n(x + cell / 2 - 0.5), _n(y + cell / 2 + 3.5), 100 * share
+                    css, fmt(x + cell / 2 - 0.5), fmt(y + cell / 2 + 3.5), 100 * share
                 ))
-    return _svg(total, total, title, Markup("").join(parts), scale=False)
+    return framed(total, total, title, Markup("").join(parts), scale=False)
 
 
 def similarity(gram: Floats, names: Sequence[str], title: str, told: Sequence[str] = ()) -> Markup:
@@ -127,43 +133,50 @@ def similarity(gram: Floats, names: Sequence[str], title: str, told: Sequence[st
     told = told or names
     for i, row in enumerate(gram):
         y = cell * i
-        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(_n(side - 6), _n(y + 11.5), names[i]))
+        name = Markup('<text class="end" x="{}" y="{}">{}</text>')
+        parts.append(name.format(fmt(side - 6), fmt(y + 11.5), names[i]))
         for j, value in enumerate(row):
             box = Markup(
                 '<rect class="{}" x="{}" y="{}" width="14" height="14" fill-opacity="{}"><title>{}</title></rect>'
             )
             parts.append(box.format(
-                "heat" if value >= 0 else "heat off", _n(side + cell * j), _n(y), _n(min(1.0, abs(float(value)))),
+                "heat" if value >= 0 else "heat off", fmt(side + cell * j), fmt(y), fmt(min(1.0, abs(float(value)))),
                 f"{told[i]} · {told[j]}: {number(float(value), 2)}",
             ))
-    return _svg(total, cell * len(names), title, Markup("").join(parts), scale=False)
+    return framed(total, cell * len(names), title, Markup("").join(parts), scale=False)
 
 
 def texture(gram: Floats, groups: Sequence[tuple[str, int]], title: str) -> Markup:
     """A Gram matrix too large for tooltips: (n, n) cosines in a few shades, rows in groups of (name, size)."""
-    cell, shades = 3, 9
+    cell, levels = 3, 9
     side = LETTER * max((len(name) for name, _ in groups), default=1) + 10
-    level = np.clip(np.asarray(gram) * shades, 0, shades).astype(int)
+    parts = [shades(np.clip(np.asarray(gram) * levels, 0, levels).astype(int), levels, side, 0, cell, cell)]
+    at = 0
+    for name, count in groups:
+        y = cell * (at + count / 2)
+        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(fmt(side - 6), fmt(y + 4), name))
+        at += count
+        line = Markup('<path class="rule" d="M{} {}H{}M{} 0V{}"/>')
+        across = cell * len(gram)
+        parts.append(line.format(fmt(side), cell * at, fmt(side + across), fmt(side + cell * at), across))
+    return framed(side + cell * len(gram), cell * len(gram), title, Markup("").join(parts), scale=False)
+
+
+def shades(level: npt.NDArray[np.int_], levels: int, x: float, y: float, wide: float, high: float) -> Markup:
+    """Cells too many for an element each: level (rows, columns) in 0 (nothing drawn) .. levels (full), the first cell's
+    corner at x, y. One path a level, equal neighbours of a row joined."""
     paths: dict[int, list[str]] = {}
     for i, row in enumerate(level):
         edges = np.flatnonzero(np.diff(row)) + 1
         for begin, end in zip([0, *edges], [*edges, len(row)], strict=True):
             if row[begin]:
-                place = f"M{_n(side + cell * begin)} {cell * i}h{cell * (end - begin)}v{cell}h-{cell * (end - begin)}z"
+                across = fmt(wide * (end - begin))
+                place = f"M{fmt(x + wide * begin)} {fmt(y + high * i)}h{across}v{fmt(high)}h-{across}z"
                 paths.setdefault(int(row[begin]), []).append(place)
-    parts = [
-        Markup('<path class="heat" fill-opacity="{}" d="{}"/>').format(_n(k / shades), "".join(paths[k]))
+    return Markup("").join(
+        Markup('<path class="heat" fill-opacity="{}" d="{}"/>').format(fmt(k / levels), "".join(paths[k]))
         for k in sorted(paths)
-    ]
-    at = 0
-    for name, count in groups:
-        y = cell * (at + count / 2)
-        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(_n(side - 6), _n(y + 4), name))
-        at += count
-        line = Markup('<path class="rule" d="M{} {}H{}M{} 0V{}"/>')
-        across = cell * len(gram)
-        parts.append(line.format(_n(side), cell * at, _n(side + across), _n(side + cell * at), across))
-    return _svg(side + cell * len(gram), cell * len(gram), title, Markup("").join(parts), scale=False)
+    )
 
 
 def scatter(points: Floats, groups: Sequence[int], titles: Sequence[str], names: Sequence[str], title: str) -> Markup:
@@ -175,7 +188,7 @@ def scatter(points: Floats, groups: Sequence[int], titles: Sequence[str], names:
     for (x, y), group, text in zip(xy, groups, titles, strict=True):
         look = Markup('class="hollow"') if group < 0 else Markup('style="fill:{}"').format(hue(group, len(names)))
         dot = Markup('<circle cx="{}" cy="{}" r="3.2" {}><title>{}</title></circle>')
-        parts.append(dot.format(_n(x), _n(y), look, text))
+        parts.append(dot.format(fmt(x), fmt(y), look, text))
     own = np.asarray(groups)
     places = [(*np.median(xy[own == g], axis=0), g) for g in range(len(names)) if (own == g).any()]
     taken: list[tuple[float, float, float]] = []  # x, y, half the width of names that stand already
@@ -186,9 +199,9 @@ def scatter(points: Floats, groups: Sequence[int], titles: Sequence[str], names:
             y += 2.0
         taken.append((x, y, half))
         name = Markup('<text class="middle name" style="fill:{}" x="{}" y="{}">{}</text>')
-        parts.append(name.format(hue(group, len(names)), _n(x), _n(y + 4), names[group]))
+        parts.append(name.format(hue(group, len(names)), fmt(x), fmt(y + 4), names[group]))
     bottom = max([height, *(v + 8 for _, v, _ in taken)])
-    return _svg(width, bottom, title, Markup("").join(parts))
+    return framed(width, bottom, title, Markup("").join(parts))
 
 
 def hue(index: int, count: int) -> str:
@@ -202,10 +215,10 @@ def progress(points: Sequence[tuple[float, float]], title: str) -> Markup:
     x, y = (np.array([p[i] for p in points], dtype=float) for i in (0, 1))
     low, high = _range([y])
     across = left + (x - x[0]) / max(x[-1] - x[0], 1e-9) * (width - left - right)
-    down = _placed(y, low, high, 8, height - bottom - 4)
+    down = placed(y, low, high, 8, height - bottom - 4)
     digits = 2 if high - low >= 0.1 else 4
     marks = [
-        Markup('<text class="end" x="{}" y="{}">{}</text>').format(left - 5, _n(at), number(value, digits))
+        Markup('<text class="end" x="{}" y="{}">{}</text>').format(left - 5, fmt(at), number(value, digits))
         for at, value in ((12, float(y.max())), (height - bottom, float(y.min())))
     ]
     frame = Markup('<path class="rule" d="M{} 4V{}H{}"/>').format(left, height - bottom, width - right)
@@ -213,19 +226,21 @@ def progress(points: Sequence[tuple[float, float]], title: str) -> Markup:
         left, height - 3, x[0], width - right, height - 3, x[-1]
     )
     if len(points) == 1:
-        line = Markup('<circle class="dot" cx="{}" cy="{}" r="2.5"/>').format(_n(across[0]), _n(down[0]))
+        line = Markup('<circle class="dot" cx="{}" cy="{}" r="2.5"/>').format(fmt(across[0]), fmt(down[0]))
     else:
-        line = _polyline(across, down, "x")
-    return _svg(width, height, title, frame + Markup("").join(marks) + ends + line)
+        line = polyline(across, down, "x")
+    return framed(width, height, title, frame + Markup("").join(marks) + ends + line)
 
 
-def signal_panels(signal: Floats, rebuilt: Floats, rate_hz: float, spans: Sequence[Span], title: str) -> Markup:
+def signal_panels(
+    signal: Floats, rebuilt: Floats, rate_hz: float, rows: Sequence[tuple[str, Sequence[Span]]], title: str
+) -> Markup:
     """One panel an axis, all of one height in g: (window, 3) in g as a wide pale line, `rebuilt` (same) as a thin one;
-    spans below on the same time axis, numbered from 1."""
+    below on the same time axis rows of spans, each row with its name."""
     width, left, right, panel, row = 420, 46, 8, 62, 13
     seconds = len(signal) / rate_hz
     count = signal.shape[1]
-    bottom = panel * count + row * len(spans) + 4
+    bottom = panel * count + row * len(rows) + 4
 
     def across(t: float) -> float:
         return left + t / seconds * (width - left - right)
@@ -233,7 +248,7 @@ def signal_panels(signal: Floats, rebuilt: Floats, rate_hz: float, spans: Sequen
     parts = []
     step = nice_step(seconds / 5)
     for k in range(math.floor(seconds / step + 1e-6) + 1):
-        x = _n(across(k * step))
+        x = fmt(across(k * step))
         parts.append(Markup('<path class="rule" d="M{} 2V{}"/>').format(x, bottom))
         parts.append(Markup('<text class="middle" x="{}" y="{}">{:g}{}</text>').format(
             x, bottom + 13, k * step, " s" if k == 0 else ""
@@ -247,26 +262,36 @@ def signal_panels(signal: Floats, rebuilt: Floats, rate_hz: float, spans: Sequen
         begin, end = panel * a + 4, panel * (a + 1) - 2
         tick = nice_step(height_g / 2.5)
         for k in range(math.ceil(low / tick), math.floor(high / tick) + 1):
-            y = float(_placed(np.array([k * tick]), low, high, begin, end)[0])
+            y = float(placed(np.array([k * tick]), low, high, begin, end)[0])
             if begin + 5 <= y <= end - 3:
-                parts.append(Markup('<path class="rule" d="M{} {}H{}"/>').format(left, _n(y), width - right))
+                parts.append(Markup('<path class="rule" d="M{} {}H{}"/>').format(left, fmt(y), width - right))
                 parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(
-                    left - 4, _n(y + 3.5), f"{k * tick:g}".replace("-", "−")
+                    left - 4, fmt(y + 3.5), f"{k * tick:g}".replace("-", "−")
                 ))
-        parts.append(_polyline(times, _placed(signal[:, a], low, high, begin, end), f"{AXES[a]} pale"))
-        parts.append(_polyline(times, _placed(rebuilt[:, a], low, high, begin, end), AXES[a]))
+        parts.append(polyline(times, placed(signal[:, a], low, high, begin, end), f"{AXES[a]} pale"))
+        parts.append(polyline(times, placed(rebuilt[:, a], low, high, begin, end), AXES[a]))
         parts.append(Markup('<text class="{}" x="{}" y="{}">{}</text>').format(
             f"axis {AXES[a]}", 2, begin + 8, AXIS_NAMES[a]
         ))
-    for i, span in enumerate(spans):
+    for i, (name, spans) in enumerate(rows):
         y = panel * count + row * i + 3
-        box = Markup(
-            '<rect class="bar" rx="2" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"><title>{}</title></rect>'
-        )
-        wide = across(span.length) - left
-        parts.append(box.format(_n(across(span.t)), y, _n(wide), row - 3, _n(0.25 + 0.75 * span.strength), span.title))
-        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(left - 4, y + 9, i + 1))
-    return _svg(width, bottom + 18, title, Markup("").join(parts))
+        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(left - 4, y + 9, name))
+        for span in spans:
+            box = Markup(
+                '<rect class="{}" rx="2" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"><title>{}</title>'
+                "</rect>"
+            )
+            parts.append(box.format(
+                "span" if span.strength >= 0 else "span off", fmt(across(span.t)), y,
+                fmt(across(span.length) - left - 1), row - 3, fmt(PALEST + (1 - PALEST) * abs(span.strength)),
+                span.title,
+            ))
+    return framed(width, bottom + 18, title, Markup("").join(parts))
+
+
+def abridged(label: str) -> str:
+    """A label short enough to stand beside a map."""
+    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
 
 
 def nice_step(least: float) -> float:
@@ -275,20 +300,23 @@ def nice_step(least: float) -> float:
     return next(m * power for m in (1, 2, 5, 10) if m * power >= least * (1 - 1e-9))
 
 
-def _svg(width: float, height: float, title: str, inside: Markup, scale: bool = True) -> Markup:
-    # Natural size as width; where it may shrink, the page's CSS bounds it by what is around it.
-    outer = Markup('<svg class="{}" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">{}</svg>')
+def framed(width: float, height: float, title: str, inside: Markup, scale: bool = True, role: str = "img") -> Markup:
+    """An svg of that natural size around `inside`. Where it may shrink (scale), the page's CSS bounds it by what is
+    around it. role: "group" where links inside are to be reached."""
+    outer = Markup('<svg class="{}" viewBox="0 0 {} {}" width="{}" height="{}" role="{}" aria-label="{}">{}</svg>')
     return outer.format(
-        "scaled" if scale else "fixed", _n(width), _n(height), _n(width), _n(height), title, inside
+        "scaled" if scale else "fixed", fmt(width), fmt(height), fmt(width), fmt(height), role, title, inside
     )
 
 
-def _polyline(x: Floats, y: Floats, css: str) -> Markup:
-    points = " ".join(f"{_n(a)},{_n(b)}" for a, b in zip(x, y, strict=True) if math.isfinite(a) and math.isfinite(b))
+def polyline(x: Floats, y: Floats, css: str) -> Markup:
+    """A line through the finite ones of the points (n,), (n,)."""
+    points = " ".join(f"{fmt(a)},{fmt(b)}" for a, b in zip(x, y, strict=True) if math.isfinite(a) and math.isfinite(b))
     return Markup('<polyline class="{}" points="{}"/>').format(css, points)
 
 
-def _placed(values: Floats, low: float, high: float, top: float, bottom: float) -> Floats:
+def placed(values: Floats, low: float, high: float, top: float, bottom: float) -> Floats:
+    """Where values lie on an upright scale: low at `bottom`, high at `top`."""
     return bottom - (np.asarray(values, dtype=float) - low) / (high - low) * (bottom - top)
 
 
@@ -301,5 +329,6 @@ def _range(values: Sequence[Floats]) -> tuple[float, float]:
     return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
 
 
-def _n(value: float) -> str:
+def fmt(value: float) -> str:
+    """A coordinate or an opacity in few letters: a tenth of a unit is less than a pixel."""
     return f"{value:.1f}".removesuffix(".0") if abs(value) >= 1 else f"{value:.2g}"

@@ -21,12 +21,13 @@ from mmvq_train.codebook.losses import shape_error
 from mmvq_train.codebook.quantiser import nearest, perplexity
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import in_batches
-from mmvq_train.pieces import QUIET_G, Pieces
+from mmvq_train.pieces import Pieces
 from mmvq_train.student.model import Student, StudentOutput, sub_action_probabilities
 
 DELETION_WINDOWS: Final = 400
 DELETED_PIECES: Final = 3
 LONGEST_DELETED_S: Final = 1.0
+ALIKE: Final = 0.95  # cosine over which two shapes are one to the eye
 KMEANS_WINDOWS: Final = 1500  # enough pieces (tens of thousands a length) for 64 centres
 
 
@@ -78,14 +79,13 @@ def codebook_figures(
 ) -> dict[str, Any]:
     """Per length: use, perplexity, smallest distance, shape error and that of k-means; and the codes' agreement."""
     layout = student.layout
-    pieces = codebook.pieces(test.x)
+    pieces, z = codebook.encode(test.x)
     drawn = codebook.code_shapes()
-    encoded = torch.cat([nearest(codebook.encoder(p.shape), c) for p, c in zip(pieces, student.codes, strict=True)], 1)
+    encoded = torch.cat([nearest(part, codes) for part, codes in zip(z, student.codes, strict=True)], dim=1)
     lengths = []
     for i, (piece, codes) in enumerate(zip(pieces, judged.codes.split(layout.counts, dim=1), strict=True)):
         size = len(student.codes[i])
         apart = torch.pdist(student.codes[i])
-        loud = piece.scale > QUIET_G
         centres = _kmeans(train, codebook.pieces, i, size)
         lengths.append({
             "length_s": layout.lengths_s[i],
@@ -93,8 +93,9 @@ def codebook_figures(
             "used": int(codes.unique().numel()),
             "perplexity": perplexity(codes, size),
             "smallest_distance": float(apart.min()),
-            "shape_error": shape_error(piece.shape, drawn[i][codes], loud),
-            "shape_error_kmeans": shape_error(piece.shape, centres[nearest(piece.shape, centres)], loud),
+            "near_duplicates": near_duplicates(drawn[i]),
+            "shape_error": shape_error(piece.shape, drawn[i][codes], piece.loud),
+            "shape_error_kmeans": shape_error(piece.shape, centres[nearest(piece.shape, centres)], piece.loud),
         })
     return {
         "lengths": lengths,
@@ -102,6 +103,13 @@ def codebook_figures(
         "shape_error_kmeans": float(np.mean([n["shape_error_kmeans"] for n in lengths])),
         "code_agreement_with_encoder": float((encoded == judged.codes).float().mean()),
     }
+
+
+def near_duplicates(shapes: Tensor) -> float:
+    """The share of codes whose shape (K, points) another code of the same length draws too: cosine over .95."""
+    unit = torch.nn.functional.normalize(shapes, dim=-1)
+    alike = (unit @ unit.T).fill_diagonal_(-1.0)
+    return float((alike > ALIKE).any(1).double().mean())
 
 
 def explanation_figures(
@@ -178,7 +186,7 @@ def ablation_rows(student: Student, judged: Judged, data: WindowSet, classes: in
         })
     blinded = copy.deepcopy(student)
     for table in blinded.embed:
-        by_axis = table.data.view(student.layout.axes, student.size, -1)
+        by_axis = table.data.view(student.layout.streams, student.size, -1)
         by_axis.copy_(by_axis.mean(1, keepdim=True).expand_as(by_axis))
     blind = torch.cat([o.logits for o in in_batches(blinded, data.x)])
     rows.append({"without": "shape codes", "macro_f1": accuracy(blind.argmax(-1), data, classes)["macro_f1"]})
@@ -186,10 +194,10 @@ def ablation_rows(student: Student, judged: Judged, data: WindowSet, classes: in
 
 
 def _kmeans(train: WindowSet, pieces: Pieces, length: int, size: int) -> Tensor:
-    """Centres (size, 32) fitted on training people's pieces: the yardstick for the shape error."""
+    """Centres (size, points) fitted on training people's pieces: the yardstick for the shape error."""
     rows = torch.linspace(0, len(train) - 1, min(len(train), KMEANS_WINDOWS)).long()
     piece = pieces(train.x[rows])[length]
-    shapes = piece.shape[piece.scale > QUIET_G]
+    shapes = piece.shape[piece.loud]
     count = min(size, len(shapes))
     model = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=4096).fit(shapes.numpy())
     return torch.tensor(model.cluster_centers_, dtype=torch.float32)

@@ -4,6 +4,7 @@
 - A piece is resampled to 32 points (means of 32 equal parts where it has more samples, straight lines where fewer),
   its mean taken off and its deviation divided out: that is the *shape*. What was taken off is kept, in g: `offset`
   (posture) and `scale` (intensity), which instance normalisation alone would throw away.
+- Axis by axis, or jointly: a joint shape keeps how the axes move against each other, and is divided by one deviation.
 - Everything is a gather and a matrix product, so that the exported graph stays small.
 """
 
@@ -22,13 +23,33 @@ QUIET_G: Final = 0.02
 
 @dataclass(frozen=True)
 class Layout:
-    """Which pieces a window has. Lengths and hops in seconds, one hop a length; `axes` 3, or 4 with the magnitude."""
+    """Which pieces a window has. Lengths and hops in seconds, one hop a length.
+
+    axes: curves of a piece; one more than `channels` adds the magnitude. joint: one shape for all axes of a piece.
+    """
 
     rate_hz: float
     window: int
     lengths_s: tuple[float, ...]
     hops_s: tuple[float, ...]
     axes: int = 3
+    joint: bool = False
+    channels: int = 3
+
+    @property
+    def streams(self) -> int:
+        """Codes of a token: one an axis, or one in all."""
+        return 1 if self.joint else self.axes
+
+    @property
+    def points(self) -> int:
+        """Size of a shape: 32, or 32 for every axis of a joint one."""
+        return POINTS * self.curves
+
+    @property
+    def curves(self) -> int:
+        """Curves of 32 points in a shape."""
+        return self.axes if self.joint else 1
 
     def samples(self, length: int) -> int:
         """Samples in a piece of the `length`-th length."""
@@ -62,11 +83,18 @@ class Layout:
 
 @dataclass(frozen=True)
 class PieceValues:
-    """The pieces of one length. shape (B, T, A, 32), about unit deviation; offset and scale (B, T, A) in g."""
+    """The pieces of one length. shape (B, T, streams, 32·curves), about unit deviation; offset and scale (B, T, A) in
+    g."""
 
     shape: Tensor
     offset: Tensor
     scale: Tensor
+
+    @property
+    def loud(self) -> Tensor:
+        """Which shapes are movement, not sensor noise, bool (B, T, streams)."""
+        loud = self.scale > QUIET_G
+        return loud if self.shape.shape[2] == loud.shape[2] else loud.any(-1, keepdim=True)
 
 
 def resampling_matrix(samples: int, points: int = POINTS) -> Tensor:
@@ -86,7 +114,7 @@ def resampling_matrix(samples: int, points: int = POINTS) -> Tensor:
 
 
 class Pieces(nn.Module):
-    """(B, window, 3) in g -> for every length its PieceValues."""
+    """(B, window, channels) in g -> for every length its PieceValues."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -98,7 +126,7 @@ class Pieces(nn.Module):
 
     def forward(self, x: Tensor) -> list[PieceValues]:
         """Cut, measure and normalise."""
-        if self.layout.axes == 4:
+        if self.layout.axes > self.layout.channels:
             x = torch.cat([x, (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()], dim=-1)
         return [self._values(x.transpose(1, 2), i) for i in range(len(self.layout.lengths_s))]
 
@@ -110,6 +138,8 @@ class Pieces(nn.Module):
         scale = (centred.square().mean(-1) + 1e-12).sqrt()
         shape = centred @ self.get_buffer(f"matrix_{length}")
         shape = shape - shape.mean(-1, keepdim=True)
+        if self.layout.joint:
+            shape = shape.flatten(2).unsqueeze(2)
         # Quiet pieces keep a small shape instead of noise blown up to full size.
         shape = shape * (shape.square().mean(-1, keepdim=True) + QUIET_G**2).rsqrt()
         return PieceValues(shape, offset, scale)

@@ -17,7 +17,7 @@ from torch import Tensor
 from mmvq_bridge.command import say
 from mmvq_train import __version__
 from mmvq_train.calibrate import calibrate
-from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets
+from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets, controlled
 from mmvq_train.config import Config
 from mmvq_train.data import Dataset
 from mmvq_train.evaluate import (
@@ -29,15 +29,18 @@ from mmvq_train.evaluate import (
     score,
 )
 from mmvq_train.fitting import fit
-from mmvq_train.names import describe_codes
+from mmvq_train.names import associations, describe_codes
 from mmvq_train.report import write_report
 from mmvq_train.rundir import load_module, make_student, restore, save_module, write_calibration, write_json
 from mmvq_train.student import Student, StudentStage
 from mmvq_train.teachers import Kind, Teacher, TeacherStage, knowledge_of, make_teacher
 from mmvq_train.text import (
+    Bank,
+    Embeddings,
     build_action_codebook,
     embeddings_for,
     embeddings_path,
+    label_embeddings,
     resolve_bank,
     save_bank,
     save_embeddings,
@@ -46,10 +49,12 @@ from mmvq_train.text import (
 
 @dataclass(frozen=True)
 class Text:
-    """The bank as stages need it: texts of the M sub-actions, and targets of which membership is in label order."""
+    """The bank as stages need it: texts of the M sub-actions, targets of which membership is in label order, and the
+    targets that training sees (a control's, or none)."""
 
     entries: tuple[str, ...]
     targets: TextTargets
+    seen: TextTargets | None
 
 
 def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
@@ -81,20 +86,27 @@ def _bank(config: Config, data: Dataset, run: Path) -> Text:
     if not own.exists():
         save_embeddings(embeddings, embeddings_path(own))
         save_bank(bank, own)
+    entries, targets = text_targets(config, bank, embeddings)
+    say(f"text bank {bank.name!r} ({embeddings.encoder}): {len(entries)} sub-actions in the action codebook")
+    if config.codebook.text not in ("real", "none"):
+        say(f"control: texts are {config.codebook.text}, so what codes are called means nothing")
+    return Text(entries, targets, controlled(targets, config.codebook.text, config.seed))
+
+
+def text_targets(config: Config, bank: Bank, embeddings: Embeddings) -> tuple[tuple[str, ...], TextTargets]:
+    """Texts of the M entries of the action codebook that the bank's activities use, and what they are as targets."""
     actions = build_action_codebook(bank, embeddings, config.codebook.actions)
     used = np.flatnonzero(actions.membership.any(0))
-    targets = TextTargets(
+    return tuple(actions.entries[i] for i in used), TextTargets(
         torch.from_numpy(actions.embeddings[used]),
         torch.from_numpy(actions.membership[:, used]),
-        torch.from_numpy(embeddings.of(bank.sentences)),
+        torch.from_numpy(label_embeddings(bank, embeddings, config.codebook.texts)),
     )
-    say(f"text bank {bank.name!r} ({embeddings.encoder}): {len(used)} sub-actions in the action codebook")
-    return Text(tuple(actions.entries[i] for i in used), targets)
 
 
 def _codebook(config: Config, data: Dataset, text: Text, run: Path, clock: "_Clock") -> ShapeCodebook:
     path = run / "codebook.safetensors"
-    stage = CodebookStage(config, data.train, len(data.labels), text.targets if config.codebook.text else None)
+    stage = CodebookStage(config, data.train, len(data.labels), text.seen)
     if not restore(stage.model, path):
         with clock.stage("codebook"):
             fit(stage, "codebook", run, config.accelerator)
@@ -135,7 +147,8 @@ def _student(
         return student
     with clock.stage("student"):
         knowledge = [knowledge_of(teacher, data.train.x) for teacher in teachers]
-        stage = StudentStage(config, data.train, len(data.labels), codebook, knowledge, text.targets.membership)
+        membership = (text.seen or text.targets).membership
+        stage = StudentStage(config, data.train, len(data.labels), codebook, knowledge, membership)
         fit(stage, "student", run, config.accelerator, config.student.average)
         codebook.cpu()  # it went to the GPU with the student, if there is one
         stage.student.centre(data.train.x)
@@ -164,7 +177,10 @@ def _figures(
     membership: Tensor = text.targets.membership
     test = judge(student, data.test)
     train_judged = judge(student, data.train)
-    codes = describe_codes(student, codebook, train_judged, data.train, text.entries, membership, config.seed)
+    told = None
+    if codebook.text is not None:
+        told = associations(student, train_judged, data.train, membership, config.seed)
+    codes = describe_codes(student, codebook, train_judged, text.entries, told)
     write_json(run / "codes.json", {"schema": 1, "sub_actions": text.entries, "codes": [c.as_json() for c in codes]})
     write_calibration(run / "calibration.npz", data.train, data.calibrate, config.seed)
     teachers = {
@@ -184,7 +200,7 @@ def _figures(
         "ablations": ablation_rows(student, test, data.test, len(data.labels)),
         "explanation": explanation_figures(student, test, data.test, membership, config.seed),
         "codebook": codebook_figures(student, codebook, test, data.test, data.train)
-        | {"named": sum(c.name is not None for c in codes)},
+        | {"named": sum(c.name is not None for c in codes), "information": [a.as_json() for a in told or ()]},
         "seconds": clock.seconds,
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
     }

@@ -1,4 +1,6 @@
-"""report.html: a run to look at. One page, nothing fetched, no script; drawings are inline SVG (drawings.py).
+"""report.html: a run to look at. One page, nothing fetched, no script; drawings are inline SVG (drawings.py, maps.py).
+
+Windows and their pieces are of reasons.py, maps of codes of code_maps.py; here is everything else, and the page.
 
 Codes are numbered as in codes.json and in the model's output `codes`: over all lengths, shortest first.
 """
@@ -10,34 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import torch
 from markupsafe import Markup
-from torch import Tensor
 
-from mmvq_run.explain import backed_sub_action
+from mmvq_train.code_maps import activity_maps, evidence_charts, sub_action_maps, wearer_maps
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.data import WindowSet
-from mmvq_train.drawings import (
-    AXES,
-    AXIS_NAMES,
-    Span,
-    columns,
-    curves,
-    heat_map,
-    number,
-    percent,
-    progress,
-    signal_panels,
-)
+from mmvq_train.drawings import AXES, AXIS_NAMES, columns, curves, heat_map, number, percent, progress
 from mmvq_train.evaluate import Judged
+from mmvq_train.maps import thumb_colours
 from mmvq_train.names import Code
 from mmvq_train.pages import write_page
+from mmvq_train.reasons import Tested, windows
 from mmvq_train.student.model import Student
 
-TYPICAL: Final = 6  # windows shown, of different labels
-MISTAKES: Final = 2  # and the surest mistakes, for honesty
-BECAUSE: Final = 5  # pieces a window, as in the runtime's events
 RARE: Final = 0.1  # of an even share of use: a code ten times rarer than that tells little
 WORDS_SHOWN: Final = 2  # sub-actions of a code without a name
 
@@ -71,6 +58,8 @@ def write_report(
 ) -> None:
     """Write run/report.html. `metrics` as in metrics.json; `judged` is the student's output over `test`; entries: texts
     of the M sub-actions. Curves come from run/log/<stage>/metrics*.csv, where there are any."""
+    tested = Tested(tuple(metrics["classes"]), codes, student, codebook, test, judged, entries)
+    examples, whole = windows(tested)
     write_page(
         run / "report.html",
         "report.html.j2",
@@ -82,11 +71,17 @@ def write_report(
         people=sorted(metrics["test"]["per_subject"].items(), key=lambda item: -item[1]),
         contest=_contest(metrics),
         ablations=_ablations(metrics.get("ablations", [])),
-        lengths=_lengths(metrics, codes, student, codebook.text is not None, entries),
-        examples=_examples(metrics["classes"], codes, student, codebook, test, judged, entries),
+        lengths=_lengths(metrics, tested),
+        examples=examples,
+        whole=whole,
+        evidence=evidence_charts(tested),
+        by_wearer=wearer_maps(tested),
+        by_activity=activity_maps(tested),
+        by_sub_action=sub_action_maps(tested),
         training=[(title, _curves(run / "log" / stage)) for stage, title in STAGES.items()],
         axes=list(zip(AXES, AXIS_NAMES, strict=True))[: student.layout.axes],
-        with_text=codebook.text is not None,
+        joint=student.layout.joint,
+        with_text=tested.with_text,
     )
 
 
@@ -138,151 +133,37 @@ def _ablations(rows: Sequence[dict[str, Any]]) -> list[tuple[str, float | None, 
     return out
 
 
-def _lengths(
-    metrics: dict[str, Any], codes: list[Code], student: Student, with_text: bool, entries: tuple[str, ...]
-) -> list[dict[str, Any]]:
+def _lengths(metrics: dict[str, Any], t: Tested) -> list[dict[str, Any]]:
     """Of every length: its figures, its usage as bars, and its codes, most used first."""
-    size = student.codes.shape[1]
+    size = t.student.size
     figures = metrics.get("codebook", {}).get("lengths", [])
     out = []
-    for i, length_s in enumerate(student.layout.lengths_s):
-        order = sorted(range(i * size, (i + 1) * size), key=lambda k: -codes[k].usage)
-        usage = [codes[k].usage for k in order]
-        titles = [f"code {k}: {percent(codes[k].usage, 2)}" for k in order]
+    for i, length_s in enumerate(t.student.layout.lengths_s):
+        order = sorted(range(i * size, (i + 1) * size), key=lambda k: -t.codes[k].usage)
+        usage = [t.codes[k].usage for k in order]
+        titles = [f"code {k}: {percent(t.codes[k].usage, 2)}" for k in order]
         out.append({
             "length_s": length_s,
             "figures": figures[i] if i < len(figures) else {},
             "bars": columns(usage, titles, 1 / size, f"Use of the codes of {length_s:g} s, most used first"),
-            "codes": [_card(k, codes[k], size, with_text, entries) for k in order],
+            "codes": [_card(k, t) for k in order],
         })
     return out
 
 
-def _card(index: int, code: Code, size: int, with_text: bool, entries: tuple[str, ...]) -> dict[str, Any]:
+def _card(index: int, t: Tested) -> dict[str, Any]:
+    code = t.codes[index]
     likely = sorted(code.sub_actions.items(), key=lambda item: -item[1])[:WORDS_SHOWN]
-    shown = with_text and code.usage > 0
+    shown = t.with_text and code.usage > 0
+    series = list(zip(code.shape, thumb_colours(len(code.shape)), strict=True))
     return {
         "index": index,
-        "drawing": curves([(curve, "shape") for curve in code.shape], f"Shape of code {index}"),
+        "drawing": curves(series, f"Shape of code {index}"),
         "usage": code.usage,
-        "mark": "unused" if code.usage == 0 else "rare" if code.usage < RARE / size else "",
+        "mark": "unused" if code.usage == 0 else "rare" if code.usage < RARE / t.student.size else "",
         "name": code.name,
-        "likely": [(entries[k], p) for k, p in likely if p > 0] if shown else [],
+        "likely": [(t.entries[k], p) for k, p in likely if p > 0] if shown else [],
     }
-
-
-def _examples(
-    labels: Sequence[str],
-    codes: list[Code],
-    student: Student,
-    codebook: ShapeCodebook,
-    test: WindowSet,
-    judged: Judged,
-    entries: tuple[str, ...],
-) -> list[dict[str, Any]]:
-    probability = (judged.logits / student.temperature).softmax(-1)
-    typical, mistakes = _choose(probability, test.y)
-    rows = typical + mistakes
-    x = test.x[rows]
-    rebuilt = _rebuilt(codebook, x)
-    with torch.no_grad():
-        shapes = torch.cat([p.shape for p in student.pieces(x)], dim=1)
-    out = []
-    for i, row in enumerate(rows):
-        truth, said = int(test.y[row]), int(probability[row].argmax())
-        pieces = _because(row, said, shapes[i], codes, student, judged, entries)
-        strongest = max(max(p["contribution"] for p in pieces), 1e-9)
-        spans = [
-            Span(p["t"], p["length"], min(1.0, max(0.0, p["contribution"] / strongest)), f"piece {n}: {p['what']}")
-            for n, p in enumerate(pieces, 1)
-        ]
-        out.append({
-            "truth": labels[truth],
-            "said": labels[said],
-            "right": truth == said,
-            "p": float(probability[row, said]),
-            "kind": "typical" if i < len(typical) else "a sure mistake",
-            "error_g": float((x[i] - rebuilt[i]).square().mean().sqrt()),
-            "movement_g": float((x[i] - x[i].mean(0)).square().mean().sqrt()),
-            "drawing": signal_panels(
-                x[i].numpy(), rebuilt[i].numpy(), student.layout.rate_hz, spans,
-                f"A window of {labels[truth]}: signal, its reconstruction, and the pieces that counted most",
-            ),
-            "pieces": pieces,
-        })
-    return out
-
-
-def _because(
-    row: int,
-    label: int,
-    shapes: Tensor,
-    codes: list[Code],
-    student: Student,
-    judged: Judged,
-    entries: tuple[str, ...],
-) -> list[dict[str, Any]]:
-    """The pieces of one window that counted most for `label`; shapes (T, A, 32) are the pieces' own.
-
-    As in the runtime's events, words are backed if a code of the piece bears them as its tested name.
-    """
-    layout, size = student.layout, student.codes.shape[1]
-    length_of = np.repeat(np.arange(len(layout.counts)), layout.counts)
-    spans = layout.spans_s()
-    best = judged.contributions[row, :, label].topk(min(BECAUSE, layout.tokens))
-    out = []
-    for token, contribution in zip(best.indices.tolist(), best.values.tolist(), strict=True):
-        chosen = [int(length_of[token]) * size + int(k) for k in judged.codes[row, token]]
-        probabilities = judged.sub_actions[row, token]
-        backed = backed_sub_action(probabilities, [codes[k].name for k in chosen], entries)
-        action = int(probabilities.argmax()) if backed is None else backed
-        out.append({
-            "t": float(spans[token, 0]),
-            "length": float(spans[token, 1]),
-            "contribution": contribution,
-            "codes": chosen,
-            "drawings": [_compared(shapes[token, a].tolist(), codes[k], k, a) for a, k in enumerate(chosen)],
-            "words": entries[action] if entries else None,
-            "p": float(probabilities[action]),
-            "backed": backed is not None,
-            "what": entries[action] if backed is not None else f"codes {', '.join(map(str, chosen))}, unnamed",
-        })
-    return out
-
-
-def _compared(piece: list[float], code: Code, index: int, axis: int) -> Markup:
-    title = f"{AXIS_NAMES[axis]}: the piece (grey) and code {index}, {code.name or 'unnamed'}"
-    return curves([(piece, "soft"), (code.shape[0], AXES[axis])], title, width=72, height=34)
-
-
-@torch.no_grad()
-def _rebuilt(codebook: ShapeCodebook, x: Tensor) -> Tensor:
-    """(B, window, 3) in g, drawn from the codes, offsets and scales of the windows' pieces alone."""
-    codebook.eval()
-    pieces, z = codebook.encode(x)
-    features = codebook.features(pieces, codebook.quantise(z))
-    return codebook.rebuild(features, codebook.hidden(features))
-
-
-def _choose(probability: Tensor, truth: Tensor) -> tuple[list[int], list[int]]:
-    """Rows of typical windows (the median in the true label's probability) of labels spread over all that occur, then
-    the surest mistakes of further windows, each of another true label."""
-    present = truth.unique().tolist()
-    wanted = [present[i] for i in np.unique(np.linspace(0, len(present) - 1, TYPICAL).round().astype(int))]
-    rows = []
-    for label in wanted:
-        own = (truth == label).nonzero()[:, 0]
-        order = probability[own, label].argsort(stable=True)
-        rows.append(int(own[order[(len(own) - 1) // 2]]))
-    sure, said = probability.max(-1)
-    mistakes: dict[int, int] = {}
-    for row in sure.argsort(descending=True, stable=True).tolist():
-        if len(mistakes) == MISTAKES:
-            break
-        label = int(truth[row])
-        if int(said[row]) != label and label not in mistakes and row not in rows:
-            mistakes[label] = row
-    return rows, list(mistakes.values())
 
 
 def _curves(folder: Path) -> list[tuple[str, float, Markup]]:

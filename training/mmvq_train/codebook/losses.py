@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmvq_train.codebook.assign import balanced
+
 
 def candidate_set(logits: Tensor, allowed: Tensor) -> Tensor:
     """−log Σ_{a∈A(y)} p_a, mean over tokens: which member it is stays open.
@@ -34,6 +36,12 @@ def sharpness(logits: Tensor) -> Tensor:
 def action_loss(logits: Tensor, allowed: Tensor) -> Tensor:
     """The sub-action target: inside the set, spread over it, each token settled (weights of the trial, SYSTEMS 6)."""
     return candidate_set(logits, allowed) + spread(logits, allowed) + 0.1 * sharpness(logits)
+
+
+def balanced_loss(logits: Tensor, allowed: Tensor) -> Tensor:
+    """Cross-entropy to what the model itself believes inside the set, evened out over its members (Sinkhorn)."""
+    target = balanced(logits.detach(), allowed)
+    return F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1))
 
 
 def supervised_contrast(a: Tensor, b: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:

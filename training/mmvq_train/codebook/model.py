@@ -1,43 +1,52 @@
 """The text-guided shape codebook: VQShape's parts on fixed pieces in g, with text as target.
 
     pieces ─ shape encoder ─ z ─ nearest code ─ z_q ─┬─ shape decoder ─ the code's shape
-    offset, scale (g) ───────────────────────────────┼─ whole-window decoder ─ the signal in g
-                                                     ├─ action decoder ─ sub-action of the token
-                                                     ├─ pooled, projected ─ contrast with the label's text
-                                                     └─ class head (additive)
-    sub-action texts ─ projection ─ own action codebook ─ rebuilds the label's embedding
+               (per axis,    │                       ├─ with offset and scale: whole-window decoder ─ the signal in g
+               or jointly)   │                       ├─ action decoder (Method 2) ─ sub-action of the token
+                             │                       ├─ pooled, projected ─ contrast with the label's texts
+                             │                       └─ class head (additive)
+                             └─ action head (Method 1) ─ sub-action of the token
+    sub-action texts ─ projection ─ own action codebook ─ rebuilds the label's embedding          (text.py)
+    z_q and the texts of the window's label ─ two cross-attentions                                (fusion.py)
 
-- Method 2 of MMVQShape (SYSTEMS 2): the *quantised code* predicts the sub-action, so each code has shape and meaning.
+- Method 2 of MMVQShape (SYSTEMS 2): the *quantised code* predicts the sub-action, so each code itself has a shape and a
+  meaning. Method 1 lets the token predict it before it is quantised. Either, or both.
 - One shape encoder and decoder for all lengths and axes; one codebook a length, as a second and ten seconds of
   movement have different shapes.
 - The prototypes of the action decoder are the texts' embeddings, projected: similar sub-actions share strength.
 """
 
-from dataclasses import dataclass
+from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvq_train.codebook.fusion import Fusion
 from mmvq_train.codebook.quantiser import Codebook, Quantised
-from mmvq_train.pieces import POINTS, Layout, Pieces, PieceValues
+from mmvq_train.codebook.text import TEXT_DIM, TextBranch, TextTargets
+from mmvq_train.config import Method
+from mmvq_train.pieces import Layout, Pieces, PieceValues
 
-TEXT_DIM = 32  # joint space of signal and text; 384 dimensions of MiniLM hold about this many for a few dozen texts
-HIDDEN = 64
-BEND = 0.5  # per dimension of z, which has a deviation of about 1: text may move borders between codes, not make them
+HIDDEN: Final = 64  # of what shapes are made of and drawn by
+WIDTH: Final = 128  # of what reads tokens
+EMBEDDING: Final = 16  # beside z_q: what a code means need not be smooth in its shape
+DROPOUT: Final = 0.1
+BEND: Final = 0.5  # per dimension of z, which has a deviation of about 1: text moves borders between codes
+SHARPEN: Final = 3.0  # logits are cosines times what the decoder says, times this
 
 
 class ShapeEncoder(nn.Module):
-    """Shapes (..., 32) -> z (..., d): a projection that keeps lengths, plus a bend that text and labels may ask for.
+    """Shapes (..., points) -> z (..., d): a projection that keeps lengths, plus a bend that text and labels ask for.
 
     The projection's rows are kept orthonormal and the bend is bounded, so z cannot grow without limit (under the
     balanced update it otherwise does, and the codes lag ever farther behind), and near in z stays near in shape.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, points: int, dim: int, most: float = BEND) -> None:
         super().__init__()
-        self.linear = nn.Linear(POINTS, dim, bias=False)
-        first, last = nn.Linear(POINTS, HIDDEN), nn.Linear(HIDDEN, dim)
+        self.most = most
+        self.linear = nn.Linear(points, dim, bias=False)
+        first, last = nn.Linear(points, HIDDEN), nn.Linear(HIDDEN, dim)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.bend = nn.Sequential(first, nn.ReLU(), last)
@@ -45,7 +54,7 @@ class ShapeEncoder(nn.Module):
 
     def forward(self, shape: Tensor) -> Tensor:
         """Project and bend."""
-        return self.linear(shape) + BEND * torch.tanh(self.bend(shape))
+        return self.linear(shape) + self.most * torch.tanh(self.bend(shape))
 
     @torch.no_grad()
     def constrain(self) -> None:
@@ -54,75 +63,40 @@ class ShapeEncoder(nn.Module):
         self.linear.weight.copy_(u @ v)
 
 
-@dataclass(frozen=True)
-class TextTargets:
-    """What the bank offers as target: entries (M, E) of the action codebook, membership bool (C, M) of activities in
-    them, and the activities' own embeddings (C, E)."""
-
-    entries: Tensor
-    membership: Tensor
-    activities: Tensor
-
-
-class TextBranch(nn.Module):
-    """Sub-action texts through their own codebook to the label's embedding; and the prototypes of the joint space."""
-
-    entries: Tensor
-    membership: Tensor
-    activities: Tensor
-
-    def __init__(self, targets: TextTargets) -> None:
-        super().__init__()
-        self.register_buffer("entries", F.normalize(targets.entries - targets.entries.mean(0), dim=-1))
-        self.register_buffer("membership", targets.membership.float())
-        self.register_buffer("activities", F.normalize(targets.activities - targets.activities.mean(0), dim=-1))
-        width = targets.entries.shape[1]
-        self.project = nn.Linear(width, TEXT_DIM)
-        self.actions = Codebook(len(targets.entries), TEXT_DIM)
-        self.rebuild = nn.Linear(TEXT_DIM, width)
-
-    def prototypes(self) -> Tensor:
-        """(M, TEXT_DIM), of unit length."""
-        return F.normalize(self.project(self.entries), dim=-1)
-
-    def labels(self) -> Tensor:
-        """(C, TEXT_DIM): the mean prototype of an activity's sub-actions."""
-        share = self.membership / self.membership.sum(-1, keepdim=True).clamp_min(1)
-        return share @ self.prototypes()
-
-    def loss(self) -> Tensor:
-        """1 − cosine between the rebuilt and the true embedding of each label, plus the commitment."""
-        quantised = self.actions(self.prototypes())
-        share = self.membership / self.membership.sum(-1, keepdim=True).clamp_min(1)
-        rebuilt = self.rebuild(share @ quantised.z)
-        return (1 - F.cosine_similarity(rebuilt, self.activities, dim=-1)).mean() + 0.25 * quantised.commitment
-
-
 class ShapeCodebook(nn.Module):
-    """Stage 1. `targets` None leaves the text branch and the action decoder out."""
+    """Stage 1. `targets` None leaves the text branch and the action decoders out; `fused` adds the cross-attentions."""
 
-    def __init__(self, layout: Layout, size: int, dim: int, classes: int, targets: TextTargets | None) -> None:
+    def __init__(
+        self, layout: Layout, size: int, dim: int, classes: int, targets: TextTargets | None,
+        bend: float = BEND, fused: bool = False, method: Method = "code",
+    ) -> None:
         super().__init__()
         self.layout = layout
+        self.method = method
         self.pieces = Pieces(layout)
-        self.encoder = ShapeEncoder(dim)
-        self.decoder = nn.Sequential(nn.Linear(dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, POINTS))
+        self.encoder = ShapeEncoder(layout.points, dim, bend)
+        self.decoder = nn.Sequential(nn.Linear(dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, layout.points))
         count = len(layout.lengths_s)
         self.codebooks = nn.ModuleList(Codebook(size, dim) for _ in range(count))
-        features = layout.axes * (dim + 2)
-        self.mix = nn.ModuleList(nn.Sequential(nn.Linear(features, HIDDEN), nn.ReLU()) for _ in range(count))
+        features = layout.streams * dim + 2 * layout.axes
+        self.embed = nn.ModuleList(nn.Embedding(layout.streams * size, EMBEDDING) for _ in range(count))
+        self.mix = nn.ModuleList(_reader(features + layout.streams * EMBEDDING) for _ in range(count))
         self.whole = nn.ModuleList(
-            nn.Linear(features + HIDDEN, 3 * layout.samples(i)) for i in range(count)
+            nn.Linear(features + WIDTH, layout.channels * layout.samples(i)) for i in range(count)
         )
-        self.classify = nn.ModuleList(nn.Linear(HIDDEN, classes) for _ in range(count))
+        self.classify = nn.ModuleList(nn.Linear(WIDTH, classes) for _ in range(count))
         self.text = TextBranch(targets) if targets else None
-        # The action decoder reads each axis's quantised code by itself and adds up: a code has a meaning of its own.
-        self.code_action = nn.Linear(dim, layout.axes * TEXT_DIM)
-        self.token_action = nn.Linear(features, TEXT_DIM)
-        self.align = nn.Linear(HIDDEN, TEXT_DIM)
+        # The action decoder reads each stream's quantised code by itself and adds up: a code has a meaning of its own.
+        self.code_action = nn.Linear(dim, layout.streams * TEXT_DIM)
+        self.joined_action = nn.Linear(WIDTH, TEXT_DIM)
+        self.token_action = nn.ModuleList(
+            nn.Sequential(_reader(features), nn.Linear(WIDTH, TEXT_DIM)) for _ in range(count)
+        ) if targets and method != "code" else None
+        self.align = nn.Linear(WIDTH, TEXT_DIM)
+        self.fusion = Fusion(dim, targets.entries.shape[1], classes) if targets and fused else None
 
     def encode(self, x: Tensor) -> tuple[list[PieceValues], list[Tensor]]:
-        """(B, window, 3) -> pieces and z (B, T, A, d) of every length."""
+        """(B, window, channels) -> pieces and z (B, T, S, d) of every length; S: streams."""
         pieces: list[PieceValues] = self.pieces(x)
         return pieces, [self.encoder(p.shape) for p in pieces]
 
@@ -130,16 +104,20 @@ class ShapeCodebook(nn.Module):
         """z of every length through its codebook."""
         return [book(part) for book, part in zip(self.codebooks, z, strict=True)]
 
-    def features(self, pieces: list[PieceValues], quantised: list[Quantised]) -> list[Tensor]:
-        """(B, T, A·(d+2)): quantised codes with offset and log-scale."""
+    def features(self, pieces: list[PieceValues], z: list[Tensor]) -> list[Tensor]:
+        """(B, T, S·d + 2A): z of a token, quantised or not, with offset and log-scale."""
         return [
-            torch.cat([q.z, attribute_inputs(p)], dim=-1).flatten(2)
-            for p, q in zip(pieces, quantised, strict=True)
+            torch.cat([part.flatten(2), attribute_inputs(p).flatten(2)], dim=-1)
+            for p, part in zip(pieces, z, strict=True)
         ]
 
-    def hidden(self, features: list[Tensor]) -> list[Tensor]:
-        """(B, T, HIDDEN) of every length."""
-        return [mix(f) for mix, f in zip(self.mix, features, strict=True)]
+    def hidden(self, features: list[Tensor], quantised: list[Quantised]) -> list[Tensor]:
+        """What a token's codes and attributes say together, (B, T, WIDTH) of every length; `features` of its z_q."""
+        stream = torch.arange(self.layout.streams, device=features[0].device) * len(self.books()[0].codes)
+        return [
+            mix(torch.cat([f, embed(q.codes + stream).flatten(2)], dim=-1))
+            for mix, embed, f, q in zip(self.mix, self.embed, features, quantised, strict=True)
+        ]
 
     def logits(self, hidden: list[Tensor]) -> Tensor:
         """Class logits (B, C), added up over tokens."""
@@ -147,40 +125,64 @@ class ShapeCodebook(nn.Module):
         return torch.stack(parts).sum(0)
 
     def rebuild(self, features: list[Tensor], hidden: list[Tensor]) -> Tensor:
-        """The whole window (B, window, 3) in g: every piece drawn from its token, laid in place, averaged."""
+        """The whole window (B, window, channels) in g: every piece drawn from its token, laid in place, averaged."""
         layout = self.layout
         batch = features[0].shape[0]
-        total = features[0].new_zeros(batch, layout.window, 3)
+        total = features[0].new_zeros(batch, layout.window, layout.channels)
         count = features[0].new_zeros(layout.window, 1)
         for i, (f, h) in enumerate(zip(features, hidden, strict=True)):
-            drawn = self.whole[i](torch.cat([f, h], dim=-1)).view(batch, f.shape[1], layout.samples(i), 3)
+            drawn = self.whole[i](torch.cat([f, h], dim=-1))
+            drawn = drawn.view(batch, f.shape[1], layout.samples(i), layout.channels)
             index = self.pieces.get_buffer(f"index_{i}")
             total = total.index_add(1, index.flatten(), drawn.flatten(1, 2))
             count = count.index_add(0, index.flatten(), count.new_ones(index.numel(), 1))
         return total / count
 
-    def action_logits(self, features: list[Tensor], quantised: list[Quantised]) -> Tensor:
-        """Sub-action logits (B, tokens, M)."""
-        assert self.text is not None
+    def code_action_logits(self, quantised: list[Quantised], hidden: list[Tensor]) -> Tensor:
+        """Method 2: sub-action logits (B, tokens, M) from the quantised codes; `hidden` of their features."""
         parts = []
-        for f, q in zip(features, quantised, strict=True):
-            by_axis = self.code_action(q.z).unflatten(-1, (self.layout.axes, TEXT_DIM))
-            own = torch.diagonal(by_axis, dim1=2, dim2=3).sum(-1)
-            parts.append(own + self.token_action(f))
-        return 3 * torch.cat(parts, dim=1) @ self.text.prototypes().T
+        for q, h in zip(quantised, hidden, strict=True):
+            by_stream = self.code_action(q.z).unflatten(-1, (self.layout.streams, TEXT_DIM))
+            own = torch.diagonal(by_stream, dim1=2, dim2=3).sum(-1)
+            parts.append(own + self.joined_action(h))
+        return self._likeness(torch.cat(parts, dim=1))
+
+    def token_action_logits(self, pieces: list[PieceValues], z: list[Tensor]) -> Tensor:
+        """Method 1: sub-action logits (B, tokens, M) from tokens that are not quantised."""
+        assert self.token_action is not None
+        parts = [head(f) for head, f in zip(self.token_action, self.features(pieces, z), strict=True)]
+        return self._likeness(torch.cat(parts, dim=1))
+
+    def action_logits(self, pieces: list[PieceValues], z: list[Tensor]) -> Tensor:
+        """What the finished codebook says of tokens: sub-action logits (B, tokens, M), by the method that trained it;
+        by the codes if both did."""
+        if self.method == "token":
+            return self.token_action_logits(pieces, z)
+        quantised = self.quantise(z)
+        features = self.features(pieces, [q.z for q in quantised])
+        return self.code_action_logits(quantised, self.hidden(features, quantised))
+
+    def _likeness(self, place: Tensor) -> Tensor:
+        assert self.text is not None
+        return SHARPEN * place @ self.text.prototypes().T
 
     def pooled(self, hidden: list[Tensor]) -> Tensor:
         """A window in the joint space with text, (B, TEXT_DIM)."""
         return self.align(torch.stack([h.mean(1) for h in hidden]).mean(0))
 
     def code_shapes(self) -> list[Tensor]:
-        """What each code looks like, (K, 32) for every length, zero mean."""
-        drawn = [self.decoder(book.codes) for book in self.books()]
-        return [d - d.mean(-1, keepdim=True) for d in drawn]
+        """What each code looks like, (K, 32·curves) for every length, each curve of zero mean."""
+        drawn = [self.decoder(book.codes).unflatten(-1, (self.layout.curves, -1)) for book in self.books()]
+        return [(d - d.mean(-1, keepdim=True)).flatten(1) for d in drawn]
 
     def books(self) -> list[Codebook]:
         """The codebooks, shortest length first."""
         return [book for book in self.codebooks if isinstance(book, Codebook)]
+
+
+def _reader(inputs: int) -> nn.Sequential:
+    layers = [nn.Linear(inputs, WIDTH), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(WIDTH, WIDTH), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Dropout(DROPOUT))
 
 
 def attribute_inputs(pieces: PieceValues) -> Tensor:

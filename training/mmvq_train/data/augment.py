@@ -10,12 +10,17 @@ from torch import Tensor
 
 
 def augment(x: Tensor, rotation_deg: float, gain: float, generator: torch.Generator) -> Tensor:
-    """(B, W, 3) in g -> the same, each window turned about a random axis by an angle of that deviation and scaled."""
+    """(B, W, 3) in g -> the same, each window turned about a random axis by an angle of that deviation and scaled.
+
+    Without rotation x may have any number of channels.
+    """
     batch = x.shape[0]
+    factor = 1 + gain * torch.randn(batch, 1, 1, generator=generator).to(x.device)
+    if rotation_deg == 0:
+        return x * factor
     axis = torch.nn.functional.normalize(torch.randn(batch, 3, generator=generator), dim=-1)
     angle = torch.randn(batch, generator=generator) * math.radians(rotation_deg)
-    factor = 1 + gain * torch.randn(batch, 1, 1, generator=generator)
-    return x @ rotation(axis, angle).to(x.device) * factor.to(x.device)
+    return x @ rotation(axis, angle).to(x.device) * factor
 
 
 def rotation(axis: Tensor, angle: Tensor) -> Tensor:

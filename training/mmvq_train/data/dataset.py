@@ -31,6 +31,11 @@ class WindowSet:
     def __len__(self) -> int:
         return len(self.y)
 
+    def some(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "WindowSet":
+        """Some of the windows."""
+        chosen = torch.from_numpy(rows)
+        return WindowSet(self.x[chosen], self.y[chosen], self.subject[rows])
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -18,15 +18,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvq_train.codebook.model import TEXT_DIM, ShapeCodebook, attribute_inputs
+from mmvq_train.codebook.model import ShapeCodebook, attribute_inputs
 from mmvq_train.codebook.quantiser import margins, nearest
-from mmvq_train.pieces import POINTS, Layout, Pieces, PieceValues
+from mmvq_train.codebook.text import TEXT_DIM
+from mmvq_train.pieces import Layout, Pieces, PieceValues
 
 
 @dataclass(frozen=True)
 class StudentOutput:
-    """Per window: logits (B, C), codes (B, T, A), margins (B, T, A), attributes (B, T, A, 4: t, length, offset,
-    scale), contributions (B, T, C), sub-action logits (B, T, M), token embeddings (B, T, width), z (B, T, A, d)."""
+    """Per window: logits (B, C), codes (B, T, S), margins (B, T, S), attributes (B, T, A, 4: t, length, offset,
+    scale), contributions (B, T, C), sub-action logits (B, T, M), token embeddings (B, T, width), z (B, T, S, d).
+
+    S, streams: the A axes, or 1 of joint codes."""
 
     logits: Tensor
     codes: Tensor
@@ -80,16 +83,16 @@ class Student(nn.Module):
         self.layout = layout
         self.pieces = Pieces(layout)
         lengths = len(layout.lengths_s)
-        self.map = nn.Linear(POINTS, dim, bias=False)
+        self.map = nn.Linear(layout.points, dim, bias=False)
         self.register_buffer("codes", torch.zeros(lengths, size, dim))
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("threshold", torch.zeros(()))
         self.size = size
-        # Row axis · size + code of a length's table: a code means another thing on another axis.
+        # Row stream · size + code of a length's table: a code means another thing on another axis.
         self.embed = nn.ParameterList(
-            nn.Parameter(torch.randn(layout.axes * size, embedding) * 0.3) for _ in range(lengths)
+            nn.Parameter(torch.randn(layout.streams * size, embedding) * 0.3) for _ in range(lengths)
         )
-        inputs = layout.axes * (embedding + 2)
+        inputs = layout.streams * embedding + 2 * layout.axes
         self.networks = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout),
@@ -126,20 +129,26 @@ class Student(nn.Module):
     def _length(self, i: int, piece: PieceValues) -> dict[str, Tensor]:
         z = self.map(piece.shape)
         codes = nearest(z, self.codes[i])
-        row = codes + self.size * torch.arange(self.layout.axes, device=codes.device)
-        embedded = F.embedding(row, self.embed[i])
-        features = torch.cat([embedded, attribute_inputs(piece)], dim=-1).flatten(2)
-        # Tokens as rows of a matrix: exported as one Gemm a layer, which int8 kernels take whole with bias and ReLU.
-        hidden = self.networks[i](features.flatten(0, 1))
-        contributions = self.contribute[i](hidden).unflatten(0, features.shape[:2])
+        contributions, hidden = self.weigh(i, codes, attribute_inputs(piece))
         return {
             "codes": codes,
             "margins": margins(z.detach(), self.codes[i]),
             "attributes": self._attributes(i, piece),
-            "contributions": contributions * self.share[i],
-            "embeddings": hidden.unflatten(0, features.shape[:2]),
+            "contributions": contributions,
+            "embeddings": hidden,
             "z": z,
         }
+
+    def weigh(self, i: int, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+        """What tokens of the i-th length count, (B, T, C), and their embeddings (B, T, width): codes (B, T, S) and
+        attributes as a network likes them (B, T, A, 2) are all that it sees."""
+        row = codes + self.size * torch.arange(self.layout.streams, device=codes.device)
+        embedded = F.embedding(row, self.embed[i])
+        features = torch.cat([embedded.flatten(2), attributes.flatten(2)], dim=-1)
+        # Tokens as rows of a matrix: exported as one Gemm a layer, which int8 kernels take whole with bias and ReLU.
+        hidden = self.networks[i](features.flatten(0, 1))
+        contributions = self.contribute[i](hidden).unflatten(0, features.shape[:2])
+        return contributions * self.share[i], hidden.unflatten(0, features.shape[:2])
 
     def _attributes(self, i: int, piece: PieceValues) -> Tensor:
         starts = torch.tensor(self.layout.starts(i), dtype=piece.offset.dtype, device=piece.offset.device)

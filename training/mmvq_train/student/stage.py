@@ -130,8 +130,7 @@ class StudentStage(Stage):
             return {"follow": follow}
         allowed = self.get_buffer("membership")[batch.y]
         with torch.no_grad():
-            quantised = codebook.quantise(z)
-            taught = codebook.action_logits(codebook.features(pieces, quantised), quantised)
+            taught = codebook.action_logits(pieces, z)
             taught = taught.masked_fill(~allowed[:, None], float("-inf")).softmax(-1)
         copied = -(taught * out.actions.log_softmax(-1)).sum(-1).mean()
         return {"follow": follow, "action": self.recipe.action * (copied + action_loss(out.actions, allowed))}

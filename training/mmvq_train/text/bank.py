@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.files import atomic
@@ -25,6 +25,7 @@ SCHEMA: Final = 1
 SUB_ACTIONS: Final = (5, 10)  # fewest and most of an activity
 PROVENANCE: Final = ("author", "prompt", "model", "date")
 
+TextKind = Literal["keywords", "sentence", "affirmative", "negative"]  # of what says what an activity is
 Kind = TypeVar("Kind")
 JSON_NAMES: Final[Mapping[type, str]] = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
 
@@ -123,6 +124,24 @@ def resolve_bank(argument: str | None, labels: Sequence[str]) -> tuple[Bank, str
         f"text bank made from the label names ({why}): its sub-actions say nothing of how a movement looks; "
         "write one with mmvq-bank write, or by hand as JSON, and give it with --bank FILE"
     )
+
+
+def label_phrases(bank: Bank, kinds: Sequence[TextKind]) -> list[list[tuple[str, ...]]]:
+    """For every activity and kind the texts that say what it is. BadInput names an activity that has none of a kind."""
+    found = []
+    for activity in bank.activities:
+        of: dict[TextKind, tuple[str, ...]] = {
+            "keywords": activity.keywords, "sentence": (activity.sentence or activity.text,),
+            "affirmative": activity.affirmative, "negative": activity.negative,
+        }
+        for kind in kinds:
+            if not of[kind]:
+                raise BadInput(
+                    f"bank {bank.name!r}: activity {activity.label!r} has no {kind}; write some, or leave it out of "
+                    "--codebook.texts"
+                )
+        found.append([of[kind] for kind in kinds])
+    return found
 
 
 def check_labels(bank: Bank, labels: Sequence[str]) -> None:

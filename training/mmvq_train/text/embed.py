@@ -24,7 +24,7 @@ from safetensors.numpy import save_file
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.files import atomic
-from mmvq_train.text.bank import Bank
+from mmvq_train.text.bank import Bank, TextKind, label_phrases
 from mmvq_train.text.encoders import HASHED, MINILM, Rows, encode
 
 METADATA: Final = "mmvq"
@@ -64,6 +64,14 @@ def embeddings_for(bank: Bank) -> tuple[Embeddings, str | None]:
         return embed_bank(bank, download=False), None
     except BadInput as error:
         return embed_bank(bank, HASHED), f"the bank is embedded by spelling alone ({HASHED}): {error}"
+
+
+def label_embeddings(bank: Bank, embeddings: Embeddings, kinds: Sequence[TextKind]) -> Rows:
+    """What says what an activity is: float32 (C, kinds, D), of every kind the mean of its texts. BadInput names an
+    activity that has none of a kind."""
+    return np.stack([
+        [embeddings.of(texts).mean(axis=0) for texts in of_kind] for of_kind in label_phrases(bank, kinds)
+    ])
 
 
 def embeddings_beside(bank: Bank) -> Embeddings | None:
