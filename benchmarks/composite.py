@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from common import macro_f1, write_result
+from common import macro_f1, paired_over_people, write_result
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
@@ -302,11 +302,8 @@ def summed(runs: list[dict[str, npt.NDArray[Any]]], subject: npt.NDArray[np.str_
 
 
 def paired(one: dict[str, Any], other: dict[str, Any]) -> list[float]:
-    """Mean difference of `within` over people, and its 95 % bootstrap interval (10,000 draws of people)."""
-    difference = np.array([one["per_person"][s] - other["per_person"][s] for s in one["per_person"]])
-    rng = np.random.default_rng(0)
-    drawn = difference[rng.integers(len(difference), size=(10_000, len(difference)))].mean(axis=1)
-    return [float(difference.mean()), *(float(v) for v in np.quantile(drawn, [0.025, 0.975]))]
+    """Mean difference of `within` over people, with its interval."""
+    return paired_over_people([one["per_person"]], [other["per_person"]])
 
 
 if __name__ == "__main__":

@@ -372,10 +372,19 @@ def test_whatever_teaches_sub_actions_they_come_to_lie_in_the_set_of_the_label(h
 
 
 def test_shapes_are_learnt_alone_before_text_and_labels_have_a_say(tmp_path):
-    stage, _ = trained(targets(), tmp_path, alone=1.0)
-    fresh = CodebookStage(stage_config(alone=1.0), windows(), 3, targets()).model
+    stage, _ = trained(targets(), tmp_path, alone=1.0, settled=0.0)
+    fresh = CodebookStage(stage_config(), windows(), 3, targets()).model
     assert torch.equal(stage.model.text.project.weight, fresh.text.project.weight)
     assert not torch.equal(stage.model.encoder.linear.weight, fresh.encoder.linear.weight)
+
+
+def test_codes_stand_still_while_their_readers_settle(tmp_path):
+    one, _ = trained(targets(), tmp_path / "one", alone=0.5, settled=0.5)
+    other, _ = trained(None, tmp_path / "other", alone=0.5, settled=0.5, label=50.0)
+    assert torch.equal(one.model.encoder.linear.weight, other.model.encoder.linear.weight)
+    assert torch.equal(one.model.books()[0].codes, other.model.books()[0].codes)
+    fresh = CodebookStage(stage_config(), windows(), 3, targets()).model
+    assert not torch.equal(one.model.code_action.weight, fresh.code_action.weight)
 
 
 def stage_config(**how: Any) -> Config:

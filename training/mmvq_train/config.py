@@ -33,7 +33,7 @@ class PiecesConfig:
 @dataclass(frozen=True)
 class CodebookConfig:
     """Stage 1: shape codes, learnt with text as target, then frozen. First the shapes alone, then all losses with a
-    floor under the shapes."""
+    floor under the shapes, then what reads the codes, while they stand still."""
 
     size: int = 32
     """Codes a length."""
@@ -59,7 +59,9 @@ class CodebookConfig:
     fusion: bool = False
     """LSA's two cross-attentions of signal and text, in training only; the target `attention` needs them."""
     alone: float = 0.4
-    """Share of the epochs in which shapes are learnt alone."""
+    """Share of the epochs, at first, in which shapes are learnt alone."""
+    settled: float = 0.3
+    """Share of the epochs, at last, in which the codes stand still and only what reads them learns."""
     floor: float = 1.05
     """After that the shapes' error may grow to this times what it was alone; inf: no floor."""
     bend: float = 0.5
@@ -257,6 +259,7 @@ BOUNDS: Final = (
       for stage in ("codebook", "teachers", "student")
       for name, low, high in (("epochs", 1, 1e5), ("batch", 1, 1e6), ("learning_rate", 1e-8, 10))),
     ("codebook.alone", 0, 1),
+    ("codebook.settled", 0, 0.9),  # codes must have started
     ("codebook.bend", 0, 10),
     ("teachers.width", 1, 64),
     ("teachers.image", 2, 1024),

@@ -87,6 +87,7 @@ def write_report(
 
 def _figures(metrics: dict[str, Any], codes: int) -> list[Figure]:
     test, explained, book = metrics["test"], metrics.get("explanation", {}), metrics.get("codebook", {})
+    told = book.get("information", [])
     drops = (explained.get("deletion_drop_named"), explained.get("deletion_drop_random"))
     return [
         Figure("Macro-F1", number(test.get("macro_f1")), "How well each label is found and how rarely it is said in "
@@ -113,7 +114,14 @@ def _figures(metrics: dict[str, Any], codes: int) -> list[Figure]:
                "piece the code that the codebook's own, larger encoder gives."),
         Figure("Named codes", f"{book.get('named', 0)} of {codes}", "Codes whose sub-action passed a permutation test. "
                "All others stay unnamed: what they most likely mean is shown, and may be chance."),
+        Figure("What codes tell", f"{number(_mean(told, 'information'), 2)} bits", "How much a code says about the "
+               "sub-action of its piece, wearers and activities weighing alike, mean over the lengths. One bit would "
+               "halve the possible sub-actions.", f"by chance: {number(_mean(told, 'by_chance'), 2)} bits"),
     ]
+
+
+def _mean(rows: Sequence[dict[str, float]], key: str) -> float | None:
+    return sum(row[key] for row in rows) / len(rows) if rows else None
 
 
 def _contest(metrics: dict[str, Any]) -> list[tuple[str, float | None]]:
@@ -162,6 +170,8 @@ def _card(index: int, t: Tested) -> dict[str, Any]:
         "usage": code.usage,
         "mark": "unused" if code.usage == 0 else "rare" if code.usage < RARE / t.student.size else "",
         "name": code.name,
+        "bits": code.bits,
+        "p": code.p,
         "likely": [(t.entries[k], p) for k, p in likely if p > 0] if shown else [],
     }
 

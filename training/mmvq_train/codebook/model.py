@@ -30,7 +30,7 @@ from mmvq_train.pieces import Layout, Pieces, PieceValues
 HIDDEN: Final = 64  # of what shapes are made of and drawn by
 WIDTH: Final = 128  # of what reads tokens
 EMBEDDING: Final = 16  # beside z_q: what a code means need not be smooth in its shape
-DROPOUT: Final = 0.1
+DROPOUT: Final = 0.2  # of the readers
 BEND: Final = 0.5  # per dimension of z, which has a deviation of about 1: text moves borders between codes
 SHARPEN: Final = 3.0  # logits are cosines times what the decoder says, times this
 
@@ -86,9 +86,7 @@ class ShapeCodebook(nn.Module):
         )
         self.classify = nn.ModuleList(nn.Linear(WIDTH, classes) for _ in range(count))
         self.text = TextBranch(targets) if targets else None
-        # The action decoder reads each stream's quantised code by itself and adds up: a code has a meaning of its own.
-        self.code_action = nn.Linear(dim, layout.streams * TEXT_DIM)
-        self.joined_action = nn.Linear(WIDTH, TEXT_DIM)
+        self.code_action = nn.Linear(WIDTH, TEXT_DIM)
         self.token_action = nn.ModuleList(
             nn.Sequential(_reader(features), nn.Linear(WIDTH, TEXT_DIM)) for _ in range(count)
         ) if targets and method != "code" else None
@@ -138,14 +136,9 @@ class ShapeCodebook(nn.Module):
             count = count.index_add(0, index.flatten(), count.new_ones(index.numel(), 1))
         return total / count
 
-    def code_action_logits(self, quantised: list[Quantised], hidden: list[Tensor]) -> Tensor:
-        """Method 2: sub-action logits (B, tokens, M) from the quantised codes; `hidden` of their features."""
-        parts = []
-        for q, h in zip(quantised, hidden, strict=True):
-            by_stream = self.code_action(q.z).unflatten(-1, (self.layout.streams, TEXT_DIM))
-            own = torch.diagonal(by_stream, dim1=2, dim2=3).sum(-1)
-            parts.append(own + self.joined_action(h))
-        return self._likeness(torch.cat(parts, dim=1))
+    def code_action_logits(self, hidden: list[Tensor]) -> Tensor:
+        """Method 2: sub-action logits (B, tokens, M), from what the quantised codes say."""
+        return self._likeness(self.code_action(torch.cat(hidden, dim=1)))
 
     def token_action_logits(self, pieces: list[PieceValues], z: list[Tensor]) -> Tensor:
         """Method 1: sub-action logits (B, tokens, M) from tokens that are not quantised."""
@@ -160,7 +153,7 @@ class ShapeCodebook(nn.Module):
             return self.token_action_logits(pieces, z)
         quantised = self.quantise(z)
         features = self.features(pieces, [q.z for q in quantised])
-        return self.code_action_logits(quantised, self.hidden(features, quantised))
+        return self.code_action_logits(self.hidden(features, quantised))
 
     def _likeness(self, place: Tensor) -> Tensor:
         assert self.text is not None

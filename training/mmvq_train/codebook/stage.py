@@ -1,8 +1,9 @@
 """Stage 1: train the text-guided shape codebook, then freeze it.
 
-Two phases (config: `alone`, `floor`): shapes by themselves, until the codes are true pictures; then every loss at once,
-with a floor under the shapes. Text is a target: what is evaluated takes the signal alone, and is trained in this very
-step.
+Three phases (config: `alone`, `floor`, `settled`): shapes by themselves, until the codes are true pictures; then every
+loss at once, with a floor under the shapes; then codes stand still, and what reads them learns them as they will be
+published (readers of moving codes lag: docs/lab-log.md). Text is a target: what is evaluated takes the signal alone,
+and is trained in this very step.
 """
 
 import torch
@@ -48,11 +49,15 @@ class CodebookStage(Stage):
 
     def training_step(self, batch: Batch, _: int) -> None:
         """One step: heads from the sum of losses, the encoder from the balanced gradient at z."""
-        model = self.model
-        alone = self.current_epoch < round(self.recipe.alone * self.epochs)
-        pieces, z = model.encode(batch.x)
+        model, c = self.model, self.recipe
+        alone = self.current_epoch < round(c.alone * self.epochs)
+        settled = self.current_epoch >= round((1 - c.settled) * self.epochs)
+        for book in model.books():
+            book.train(not settled)
+        with torch.set_grad_enabled(not settled):
+            pieces, z = model.encode(batch.x)
         joined = torch.cat(z, dim=1)
-        meeting = joined.detach().requires_grad_()
+        meeting = joined.detach().requires_grad_(not settled)
         met = list(meeting.split(model.layout.counts, dim=1))
         quantised = model.quantise(met)
         features = model.features(pieces, [q.z for q in quantised])
@@ -68,21 +73,21 @@ class CodebookStage(Stage):
             if model.text is not None:
                 losses |= self._text_losses(batch, pieces, met, quantised, hidden)
                 heads = heads + model.text.loss()
-        balanced = self.balancer.gradient(losses, meeting, {"shape": pressure})
-        commitment = torch.stack([q.commitment for q in quantised]).mean()
-        heads = heads + torch.stack(list(losses.values())).sum()
-
         optimiser, schedule = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimiser, LightningOptimizer) and isinstance(schedule, LRScheduler)
         optimiser.zero_grad()
-        self.manual_backward(heads)
-        # The commitment pulls z to its code where they meet; the straight-through losses do the rest.
-        (pull,) = torch.autograd.grad(self._commitment(joined, quantised), joined, retain_graph=True)
-        joined.backward(balanced + self.recipe.commitment * pull * balanced.norm() / pull.norm().clamp_min(1e-12))
+        balanced = None if settled else self.balancer.gradient(losses, meeting, {"shape": pressure})
+        self.manual_backward(heads + torch.stack(list(losses.values())).sum())
+        if balanced is not None:
+            # The commitment pulls z to its code where they meet; the straight-through losses do the rest.
+            (pull,) = torch.autograd.grad(self._commitment(joined, quantised), joined, retain_graph=True)
+            joined.backward(balanced + c.commitment * pull * balanced.norm() / pull.norm().clamp_min(1e-12))
         self.clip_gradients(optimiser.optimizer, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
         optimiser.step()
-        model.encoder.constrain()
+        if balanced is not None:
+            model.encoder.constrain()
         schedule.step()
+        commitment = torch.stack([q.commitment for q in quantised]).mean()
         self.note(
             **{name: value.detach() for name, value in losses.items()}, commitment=commitment.detach(),
             pressure=pressure,
@@ -103,7 +108,7 @@ class CodebookStage(Stage):
             )
         said = []
         if c.method in ("code", "both"):
-            said.append(model.code_action_logits(quantised, hidden))
+            said.append(model.code_action_logits(hidden))
         if c.method in ("token", "both"):
             said.append(model.token_action_logits(pieces, z))
         allowed = model.text.membership[batch.y] > 0

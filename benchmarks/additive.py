@@ -1,0 +1,151 @@
+"""The additive classifier on frozen, signal-only tokens: what codes are worth when nothing else is learnt with them.
+
+A token is its codes, offsets and log-scales, computed once by a frozen codebook, for the windows as they are and for
+turned copies. One small network a length reads it; outputs are summed over all tokens (the student's own, DESIGN 4).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from common import macro_f1
+from sklearn.cluster import MiniBatchKMeans
+from torch import Tensor
+
+from mmvq_run.signal import load_folds
+from mmvq_train.codebook import ShapeCodebook
+from mmvq_train.codebook.model import attribute_inputs
+from mmvq_train.codebook.quantiser import nearest
+from mmvq_train.config import CodebookConfig, Config, PiecesConfig
+from mmvq_train.data import WindowSet, augment, load_dataset
+from mmvq_train.pieces import Layout
+from mmvq_train.student import Student
+
+# How the two data sets are cut (DESIGN 5); selfBACK's 100 Hz say no more of it than 50.
+DATA: dict[str, Config] = {
+    "wisdm_watch": Config(train_hop_s=5.0, codebook=CodebookConfig(epochs=8)),
+    "selfback_wrist": Config(
+        rate_hz=50.0, window_s=5.0, hop_s=2.5, train_hop_s=2.5, codebook=CodebookConfig(epochs=12),
+        pieces=PiecesConfig((0.5, 1.0, 2.0, 4.0, 5.0), (0.25, 0.5, 0.5, 0.5, 0.5)),
+    ),
+}
+KMEANS_WINDOWS = 1500  # tens of thousands of pieces a length
+STEPS_IN_MEMORY = 100  # of the average of weights
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the classifier is trained; chosen on the inner split (docs/lab-log.md)."""
+
+    width: int = 192
+    embedding: int = 16
+    epochs: int = 16
+    batch: int = 128
+    rate: float = 2e-3
+    weight_decay: float = 0.01
+    smoothing: float = 0.05
+    piece_dropout: float = 0.3
+    dropout: float = 0.1
+    copies: int = 4
+    rotation_deg: float = 10.0
+    gain: float = 0.05
+    averaged: float = 0.3
+
+
+def windows(config: Config, fold: str, left_out: str | None) -> tuple[tuple[str, ...], WindowSet, WindowSet]:
+    """Labels, windows of the training people (every `train_hop`) and of the test fold (every `hop`). People of the fold
+    `left_out` are in neither."""
+    assert config.split is not None
+    data = load_dataset(config)
+    folds = load_folds(config.split)
+    out = folds[left_out] if left_out is not None else ()
+    assert set(data.test.subject.tolist()) <= set(folds[fold])
+    parts = [part.some(~np.isin(part.subject, out)) for part in (data.train, data.calibrate)]
+    train = WindowSet(
+        torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]),
+        np.concatenate([part.subject for part in parts]),
+    )
+    return data.labels, train, data.test
+
+
+def kmeans_codebook(layout: Layout, size: int, train: WindowSet, classes: int) -> ShapeCodebook:
+    """The yardstick: codes are k-means centres of the shapes themselves, which draw themselves."""
+    book = ShapeCodebook(layout, size, layout.points, classes, None).eval().requires_grad_(False)
+    book.encoder.linear.weight.copy_(torch.eye(layout.points))
+    book.decoder = torch.nn.Sequential()
+    rows = torch.linspace(0, len(train) - 1, min(len(train), KMEANS_WINDOWS)).long()
+    for pieces, codes in zip(book.pieces(train.x[rows]), book.books(), strict=True):
+        model = MiniBatchKMeans(size, random_state=0, n_init=1, batch_size=4096).fit(pieces.shape[pieces.loud].numpy())
+        codes.codes.copy_(torch.from_numpy(model.cluster_centers_))
+    return book
+
+
+@torch.no_grad()
+def tokens(book: ShapeCodebook, x: Tensor, turned: int | None = None, recipe: Recipe | None = None) -> list[Tensor]:
+    """Codes int16 (N, T, S) and attributes half (N, T, A, 2) of windows x; `turned`: of a copy, turned by that seed."""
+    recipe = recipe or Recipe()
+    generator = torch.Generator().manual_seed(turned or 0)
+    codes, attributes = [], []
+    for part in x.split(512):
+        if turned is not None:
+            part = augment(part, recipe.rotation_deg, recipe.gain, generator)
+        pieces, z = book.encode(part)
+        found = [nearest(values, own.codes) for values, own in zip(z, book.books(), strict=True)]
+        codes.append(torch.cat(found, dim=1).to(torch.int16))
+        attributes.append(torch.cat([attribute_inputs(p) for p in pieces], dim=1).half())
+    return [torch.cat(codes), torch.cat(attributes)]
+
+
+def additive(
+    book: ShapeCodebook, train: WindowSet, test: WindowSet, classes: int, seed: int, recipe: Recipe | None = None
+) -> npt.NDArray[np.int64]:
+    """The test windows' labels as the classifier says them."""
+    r = recipe or Recipe()
+    copies = [tokens(book, train.x, None if i == 0 else 1000 * seed + i, r) for i in range(r.copies)]
+    torch.manual_seed(seed)
+    size, dim = book.books()[0].codes.shape
+    net = Student(book.layout, size, dim, classes, 1, r.width, r.embedding, r.dropout)
+    weights = [*net.embed, *net.networks.parameters(), *net.contribute.parameters(), net.bias]
+    batches = len(train) // r.batch
+    optimiser = torch.optim.AdamW(weights, r.rate, weight_decay=r.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, r.rate, total_steps=r.epochs * batches, pct_start=0.1)
+    mean = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / STEPS_IN_MEMORY)
+    )
+    for epoch in range(r.epochs):
+        codes, attributes = copies[epoch % r.copies]
+        for rows in torch.randperm(len(train))[: batches * r.batch].split(r.batch):
+            keep = (torch.rand(r.batch, book.layout.tokens) >= r.piece_dropout).float() / (1 - r.piece_dropout)
+            logits = _logits(net, codes[rows], attributes[rows], keep)
+            optimiser.zero_grad()
+            F.cross_entropy(logits, train.y[rows], label_smoothing=r.smoothing).backward()
+            optimiser.step()
+            schedule.step()
+            if epoch >= r.epochs * (1 - r.averaged):
+                mean.update_parameters(net)
+    averaged: Any = mean.module
+    averaged.eval()
+    codes, attributes = tokens(book, test.x)
+    with torch.no_grad():
+        parts = zip(codes.split(512), attributes.split(512), strict=True)
+        return torch.cat([_logits(averaged, c, a, None).argmax(-1) for c, a in parts]).numpy()
+
+
+def scores(truth: WindowSet, guess: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """macro-F1, and of every person."""
+    y = truth.y.numpy()
+    people = sorted(set(truth.subject.tolist()))
+    own = {s: macro_f1(y[truth.subject == s], guess[truth.subject == s]) for s in people}
+    return {"macro_f1": macro_f1(y, guess), "per_subject": own}
+
+
+def _logits(net: Student, codes: Tensor, attributes: Tensor, keep: Tensor | None) -> Tensor:
+    counts = net.layout.counts
+    parts = zip(codes.long().split(counts, dim=1), attributes.float().split(counts, dim=1), strict=True)
+    counted = torch.cat([net.weigh(i, c, a)[0] for i, (c, a) in enumerate(parts)], dim=1)
+    if keep is not None:
+        counted = counted * keep[..., None]
+    return counted.sum(1) + net.bias

@@ -1,0 +1,140 @@
+"""Four UEA sets of accelerometers: token and histogram features in one linear layer, VQShape's and ours.
+
+    python benchmarks/uea.py ../shared/data/uea_motion       # writes results/uea.json
+
+VQShape is pre-trained on the channels of the four training parts together, as published, in as many steps as a CPU
+bears (`steps`); ours learns shapes alone (no labels, no text), once a set. Everything that is chosen (the layer's
+strength, how many codes and which lengths of pieces of ours) is chosen by cross-validation on the training part; the
+test part is looked at once. There are no subjects in these files, and people of the test part may be in training
+(Epilepsy's are not).
+"""
+
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from common import macro_f1, write_result
+from torch import Tensor
+
+from mmvq_bridge.command import say
+from mmvq_train.codebook import CodebookStage, ShapeCodebook
+from mmvq_train.codebook.model import attribute_inputs
+from mmvq_train.codebook.quantiser import nearest
+from mmvq_train.config import CodebookConfig, Config
+from mmvq_train.data import WindowSet
+from mmvq_train.fitting import fit
+from mmvq_train.pieces import Layout
+from mmvq_train.vqshape import Recipe, Source, VQShapeConfig, histogram_features, linear_probe, pretrain, read_sources
+from mmvq_train.vqshape import token_features as vqshape_tokens
+from mmvq_train.vqshape.probe import cross_validated
+
+SETS: Final = ("Epilepsy", "BasicMotions", "RacketSports", "UWaveGestureLibrary")
+# Pieces as shares of the series; hops are half of each.
+SHARES: Final = {"short": (0.1, 0.2, 0.4), "all": (0.1, 0.2, 0.5, 1.0), "long": (0.25, 0.5, 1.0)}
+SIZES: Final = (16, 32, 64)
+STEPS: Final = 2000  # of our codebook's training: a minute
+LEAST: Final = 4  # samples in a piece
+RECIPE: Final = Recipe(batch=64, max_steps=1500, epochs=1000, warm_up=150)
+
+
+class Ours(NamedTuple):
+    """Features of one configuration."""
+
+    token: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+    histogram: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    torch.set_num_threads(1)
+    sources = read_sources([str(folder / f"{name}_TRAIN.ts.gz") for name in SETS], [], Config())
+    published = VQShapeConfig()
+    say(f"VQShape: {RECIPE.max_steps} steps of {RECIPE.batch}")
+    model = pretrain(published, _series(sources, published.samples), Path("runs/uea-vqshape"), RECIPE)
+    rows: dict[str, Any] = {}
+    for source in sources:
+        y = source.train.y
+        rows[source.name] = {
+            "train": len(y), "test": len(source.test.y), "channels": source.train.x.shape[1],
+            "vqshape": {
+                "token": judged(source, vqshape_tokens(model, source.train.x), vqshape_tokens(model, source.test.x)),
+                "histogram": judged(
+                    source, histogram_features(model, source.train.x), histogram_features(model, source.test.x)
+                ),
+            },
+            "ours": ours(source),
+        }
+        say(f"{source.name}: {rows[source.name]}")
+    mean = {
+        f"{who}, {kind}": float(np.mean([row[who][kind]["accuracy"] for row in rows.values()]))
+        for who in ("vqshape", "ours") for kind in ("token", "histogram")
+    }
+    say(f"mean accuracy: {mean}")
+    write_result("uea", 0, {
+        "vqshape": asdict(published), "pretraining": asdict(RECIPE), "steps_published": "2 epochs of batches of 2048",
+        "sets": rows, "mean_accuracy": mean,
+    })
+
+
+def ours(source: Source) -> dict[str, Any]:
+    """Of all configurations the one with the best cross-validated accuracy, for each kind of features."""
+    found = {(size, name): features(source, size, SHARES[name]) for size in SIZES for name in SHARES}
+    out = {}
+    for kind in ("token", "histogram"):
+        best = max(found, key=lambda key: cross_validated(getattr(found[key], kind)[0], source.train.y))
+        out[kind] = judged(source, *getattr(found[best], kind)) | {"codes": best[0], "lengths": best[1]}
+    return out
+
+
+def features(source: Source, size: int, shares: tuple[float, ...]) -> Ours:
+    """Learn shapes on the training part; features of both parts."""
+    samples, channels = source.train.x.shape[2], source.train.x.shape[1]
+    lengths = tuple(sorted({max(LEAST, round(share * samples)) for share in shares}))
+    layout = Layout(1.0, samples, tuple(map(float, lengths)), tuple(n / 2 for n in lengths), channels, False, channels)
+    data = WindowSet(
+        source.train.x.transpose(1, 2).contiguous(), torch.from_numpy(source.train.y), np.full(len(source.train.y), "")
+    )
+    batch = min(64, len(data))
+    recipe = CodebookConfig(
+        size=size, batch=batch, epochs=-(-STEPS // (len(data) // batch)), text="none", alone=1.0, learning_rate=2e-3
+    )
+    stage = CodebookStage(replace(Config(), codebook=recipe), data, len(source.labels), None, layout)
+    with tempfile.TemporaryDirectory() as log:
+        fit(stage, "codebook", Path(log), "cpu")
+    book = stage.model.eval().requires_grad_(False)
+    parts = [_both(book, part.x.transpose(1, 2).contiguous()) for part in (source.train, source.test)]
+    return Ours((parts[0][0], parts[1][0]), (parts[0][1], parts[1][1]))
+
+
+def _both(book: ShapeCodebook, x: Tensor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Token features [z_q, offset, log-scale] of all pieces in a row; how often each code occurs, by length and
+    channel."""
+    pieces, z = book.encode(x)
+    tokens, counts = [], []
+    for values, own, p in zip(z, book.books(), pieces, strict=True):
+        codes = nearest(values, own.codes)
+        tokens.append(torch.cat([own.codes[codes], attribute_inputs(p)], dim=-1).flatten(1))
+        counts.append(torch.nn.functional.one_hot(codes, len(own.codes)).sum(1).flatten(1).float())
+    return torch.cat(tokens, dim=1).numpy(), torch.cat(counts, dim=1).numpy()
+
+
+def judged(
+    source: Source, train: npt.NDArray[np.float32], test: npt.NDArray[np.float32]
+) -> dict[str, float]:
+    guess = linear_probe(train, source.train.y, test)
+    return {"accuracy": float((guess == source.test.y).mean()), "macro_f1": macro_f1(source.test.y, guess)}
+
+
+def _series(sources: list[Source], samples: int) -> Tensor:
+    from mmvq_train.vqshape.sources import all_series
+
+    return all_series(sources, samples)
+
+
+if __name__ == "__main__":
+    main()
