@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WISDM ?= ../shared/data/wisdm_watch
 PACKAGED := runtime/mmvq_run/packaged
 
-.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-ablation bench-fresh-clone
+.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-peers bench-ablation ablation bench-fresh-clone
 
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
@@ -43,6 +43,17 @@ bench-bank: $(VENV)/.dev        ## the shipped text banks: claims against record
 bench-composite: $(VENV)/.dev    ## whether a token's sub-action is the right one, on composite activities (about 10 minutes)
 	$(BIN)/python benchmarks/composite.py $(dir $(WISDM))..
 
+bench-codebook: $(VENV)/.dev     ## shape codes: accuracy, truth, stability, trade-off, text controls (hours; goes on if stopped)
+	$(BIN)/python benchmarks/codebook.py $(dir $(WISDM))
+
+bench-uea: $(VENV)/.dev          ## four UEA sets: VQShape's features and ours (about an hour)
+	$(BIN)/python benchmarks/uea.py $(dir $(WISDM))uea_motion
+
+bench-peers: $(VENV)/.bench      ## MiniRocket on the windows of bench-codebook (about 20 minutes)
+	$(BIN)/python benchmarks/peers.py $(dir $(WISDM))
+
+ablation: bench-ablation bench-codebook bench-composite  ## the tables of what each part moves
+
 bench-ablation: $(VENV)/.export  ## what each stage moves, on the embedded people (about 40 minutes)
 	$(BIN)/python benchmarks/ablation.py
 
@@ -59,6 +70,11 @@ $(VENV)/.export: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# the peers' package wants older numba than the rest is content with: pip settles it
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 	touch $@
 
 $(VENV)/bin/python:

@@ -3,16 +3,19 @@
     python benchmarks/codebook.py ../shared/data             # people of fold 0: writes results/codebook.json
     python benchmarks/codebook.py ../shared/data --inner     # fold 1, trained on folds 2-4: to choose by
 
-For each data set k-means shapes, and text-guided codebooks with real, shuffled, random, one-hot and no text, three seeds
-each. Of every one: the additive classifier on its frozen, signal-only tokens, paired over people; the truth, use and
-likeness of its shapes; the agreement of its codes under noise, shift and remount. On WISDM the trade-off of shapes and
-guidance, and the alternatives (joint codes, methods, targets, fusion, kinds of text). MiniRocket on the same windows is in
-benchmarks/peers.py. Every row is kept in runs/codebook as soon as it is there: an interrupted benchmark goes on, and two
-processes may work on a data set each (name it).
+For each data set k-means shapes, and text-guided codebooks with real, shuffled, random, one-hot and no text, three
+seeds each. Of every one: the additive classifier on its frozen, signal-only tokens, paired over people; the truth, use
+and likeness of its shapes; the agreement of its codes under noise, shift and remount. On WISDM the trade-off of shapes
+and guidance, and the alternatives (joint codes, methods, targets, fusion, kinds of text). MiniRocket on the same
+windows is in benchmarks/peers.py.
+
+Every row is a file in results/codebook as soon as it is there, so an interrupted benchmark goes on and two processes
+may work on a data set each (name it). Rows of other code or another recipe must be deleted first.
 """
 
 import json
 import math
+import re
 import sys
 import tempfile
 import time
@@ -23,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from additive import DATA, Recipe, additive, kmeans_codebook, scores, windows
-from common import paired_over_people, write_result
+from common import RESULTS, commit, paired_over_people, write_result
 from torch import Tensor
 
 from mmvq_bridge.command import say
@@ -39,7 +42,6 @@ from mmvq_train.pipeline import text_targets
 from mmvq_train.rundir import write_json
 from mmvq_train.text import embeddings_for, resolve_bank
 
-KEPT = Path("runs/codebook")
 SEEDS = 3
 CONTROLS = ("real", "shuffled", "random", "one-hot", "none")
 # What is asked for about stability: 10 mg of noise, a shift of one sample, the watch put on again 15° turned.
@@ -87,14 +89,14 @@ class Bench:
 def main() -> None:
     folder, inner = Path(sys.argv[1]), "--inner" in sys.argv
     torch.set_num_threads(1)
-    part = KEPT / ("inner" if inner else "fold0")
+    part = Path("runs/codebook-inner") if inner else RESULTS / "codebook"
     for name in [name for name in DATA if name in sys.argv] or DATA:
         bench = prepare(folder, name, inner)
         rows = ROWS | (MORE if name == "wisdm_watch" else {})
         for seed in range(SEEDS):
             for row, (how, seeds) in rows.items():
                 if seed < seeds:
-                    make(bench, part / name / f"{seed} {row}.json", how, seed)
+                    make(bench, part / name, row, how, seed)
     if not inner:
         write_result("codebook", 0, {
             "test": "people of fold 0; everybody else trains", "classifier": asdict(Recipe()),
@@ -114,29 +116,32 @@ def prepare(folder: Path, name: str, inner: bool) -> Bench:
     return Bench(name, config, labels, train, test, yardstick)
 
 
-def make(bench: Bench, path: Path, how: dict[str, Any] | None, seed: int) -> None:
+def make(bench: Bench, folder: Path, name: str, how: dict[str, Any] | None, seed: int) -> None:
     """The row of one codebook, unless it is there."""
+    path = folder / f"{seed}-{re.sub('[^a-z0-9.]+', '-', name.lower())}.json"
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     row = judged(bench, bench.yardstick, seed) if how is None else trained(bench, how, seed)
-    write_json(path, row)
-    say(f"{bench.name}, {path.stem}: macro-F1 {row['macro_f1']:.4f}, shape error {row['shape_error_ratio']:.3f} times "
-        f"k-means', {row['seconds']:.0f} s")
+    write_json(path, {"row": name, "seed": seed, "commit": commit()} | row)
+    say(f"{bench.name}, {name}, seed {seed}: macro-F1 {row['macro_f1']:.4f}, shape error "
+        f"{row['shape_error_ratio']:.3f} times k-means', {row['seconds']:.0f} s")
 
 
 def collected(folder: Path, config: Config) -> dict[str, Any]:
     """All rows of a data set that are there, and real text against the others, paired over people."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
-        found.setdefault(path.stem.split(" ", 1)[1], []).append(json.loads(path.read_text()))
-    people = {name: [row["per_subject"] for row in rows] for name, rows in found.items()}
+        row = json.loads(path.read_text())
+        found.setdefault(row["row"], []).append(row)
+    people = {name: {row["seed"]: row["per_subject"] for row in rows} for name, rows in found.items()}
     return {
         "codebook": asdict(config.codebook), "pieces": asdict(config.pieces),
         "rows": {name: summed(rows) for name, rows in found.items()},
         "real_text_less_paired_over_people_95": {
-            name: paired_over_people(people["real text"], people[name])
-            for name in ROWS if name != "real text" and name in people
+            name: paired_over_people(*zip(*((people["real text"][s], people[name][s]) for s in both), strict=True))
+            for name in ROWS
+            if name != "real text" and (both := sorted(people.get(name, {}).keys() & people["real text"].keys()))
         },
     }
 
@@ -238,9 +243,10 @@ def summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over seeds, and each seed's accuracy; per person the mean over seeds."""
     out: dict[str, Any] = {
         key: float(np.mean([row[key] for row in rows]))
-        for key, value in rows[0].items() if isinstance(value, float)
+        for key, value in rows[0].items()
+        if isinstance(value, float)
     }
-    out["macro_f1_per_seed"] = [row["macro_f1"] for row in rows]
+    out["macro_f1_per_seed"] = {str(row["seed"]): row["macro_f1"] for row in rows}
     for key in ("shape_error_ratio_by_length", "perplexity_share_by_length"):
         out[key] = np.mean([row[key] for row in rows], axis=0).tolist()
     if "in_set" in rows[0]:

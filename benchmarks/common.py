@@ -30,7 +30,7 @@ def write_result(name: str, seed: int, figures: dict[str, Any]) -> Path:
     about = {
         "benchmark": name,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": f"{platform.machine()}, {_processor()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "versions": versions,
@@ -71,7 +71,8 @@ def paired_over_people(ones: Sequence[dict[str, float]], others: Sequence[dict[s
     return [float(difference.mean()), *(float(v) for v in np.quantile(drawn, [0.025, 0.975]))]
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Of the checkout, short."""
     found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return found.stdout.strip()
 

@@ -1,0 +1,87 @@
+"""Write docs/codebook.md, what shape codes are worth, from benchmarks/results/codebook.json and peers.json.
+
+    python scripts/make_codebook_page.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmvq_bridge.files import atomic
+
+ROOT = Path(__file__).parent.parent
+NAMES = {"wisdm_watch": "WISDM watch, 18 activities", "selfback_wrist": "selfBACK wrist, 9 activities"}
+
+PAGE = """\
+# Shape codes
+
+Written by `scripts/make_codebook_page.py` from `benchmarks/results/codebook.json` ({date}, {machine}); `make
+bench-codebook` makes both anew, and goes on where it stopped. People of fold 0, whom nothing was trained on.
+
+- **macro-F1**: of an additive classifier on the frozen codes, offsets and scales, the signal alone; mean over seeds,
+  each seed in brackets.
+- **shape error**: 1 − ρ² between pieces and their codes' shapes, as a multiple of k-means' with as many centres.
+- **perplexity**: over the same pieces, as a share of the number of codes. **twins**: codes that another code of the
+  length draws too (cosine over .95).
+- **stay**: share of moving pieces that keep their code under 10 mg of noise, a shift by one sample, a remount at 15°.
+- **in set**: sub-action probability of the codebook's action decoder inside the true label's set, beside chance.
+
+{tables}"""
+
+HEAD = """\
+| codebook | macro-F1 | shape error | perplexity | twins | stay: noise, shift, remount | in set |
+|---|---|---|---|---|---|---|
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    folder = ROOT / "benchmarks" / "results"
+    results = json.loads((folder / "codebook.json").read_text())
+    peers = folder / "peers.json"
+    beside = json.loads(peers.read_text())["minirocket_ridge"] if peers.exists() else {}
+    tables = []
+    for name, found in results["data"].items():
+        rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
+        text = f"## {NAMES[name]}\n{len(_people(found))} people.\n\n{HEAD}{rows}\n"
+        if name in beside:
+            text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {_short(beside[name]['macro_f1'])}.\n"
+        tables.append(text + "\n" + _paired(found["real_text_less_paired_over_people_95"]))
+    page = PAGE.format(date=results["date"][:10], machine=results["machine"], tables="\n".join(tables))
+    with atomic(ROOT / "docs" / "codebook.md") as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def _people(found: dict[str, Any]) -> dict[str, float]:
+    people: dict[str, float] = next(iter(found["rows"].values()))["per_subject"]
+    return people
+
+
+def _row(name: str, f: dict[str, Any]) -> str:
+    seeds = " ".join(_short(value) for value in f["macro_f1_per_seed"].values())
+    stay = " ".join(_short(f[key], 2) for key in ("noise_10_mg", "shift_1_sample", "remount_15_deg"))
+    inside = f"{_short(f['in_set']['share'], 2)} ({_short(f['in_set']['chance'], 2)})" if "in_set" in f else "–"
+    return (
+        f"| {name} | {_short(f['macro_f1'])} ({seeds}) | {f['shape_error_ratio']:.3f} | "
+        f"{_short(f['perplexity_share'], 2)} | {100 * f['near_duplicates']:.1f} % | {stay} | {inside} |"
+    )
+
+
+def _paired(differences: dict[str, list[float]]) -> str:
+    rows = "\n".join(
+        f"| {name} | {_signed(mean)} | {_signed(low)} to {_signed(high)} |"
+        for name, (mean, low, high) in differences.items()
+    )
+    return f"| real text less | macro-F1, mean over people | 95 % interval over people |\n|---|---|---|\n{rows}\n"
+
+
+def _short(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def _signed(value: float) -> str:
+    return ("−" if value < 0 else "+") + _short(abs(value))
+
+
+if __name__ == "__main__":
+    main()

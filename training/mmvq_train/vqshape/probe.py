@@ -1,0 +1,67 @@
+"""One linear layer on frozen features, its strength chosen on the training part alone."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GroupKFold, KFold
+
+STRENGTHS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression, from strong regularisation to weak
+FOLDS: Final = 4
+ROUNDS: Final = 200  # of L-BFGS; a fit that would want more is regularised by stopping, and judged like the others
+
+Features = npt.NDArray[np.float32]
+Labels = npt.NDArray[Any]
+
+
+def linear_probe(
+    train_features: Features, y: Labels, test_features: Features, groups: npt.NDArray[Any] | None = None
+) -> Labels:
+    """Labels predicted for test_features (M, F) by a logistic regression on train_features (N, F), y (N,).
+
+    Features are standardised by the training part. The regularisation is the one with the best macro-F1 in
+    cross-validation on the training part; groups (N,), the subjects, keep one person's windows on one side.
+    """
+    mean, deviation = train_features.mean(0), train_features.std(0)
+    deviation = np.where(deviation > 1e-6, deviation, 1)  # what never varies stays 0
+    train, test = (train_features - mean) / deviation, (test_features - mean) / deviation
+    found: Labels = _fitted(_strength(train, y, groups), train, y).predict(test)
+    return found
+
+
+def folds(y: Labels, groups: npt.NDArray[Any] | None) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Parts of the training part; none where it is too small to be cut, or a part would lack all labels but one."""
+    if groups is not None and len(set(groups.tolist())) > 1:
+        cut = GroupKFold(min(FOLDS, len(set(groups.tolist()))))
+    elif len(y) >= 2 * FOLDS:
+        cut, groups = KFold(FOLDS, shuffle=True, random_state=0), None
+    else:
+        return
+    for train, held_out in cut.split(y, y, groups):
+        if len(set(y[train].tolist())) < 2:
+            return
+        yield train, held_out
+
+
+def _strength(x: Features, y: Labels, groups: npt.NDArray[Any] | None) -> float:
+    parts = list(folds(y, groups))
+    if not parts:
+        return STRENGTHS[len(STRENGTHS) // 2]
+    scores = []
+    for strength in STRENGTHS:
+        guess = y.copy()
+        for train, held_out in parts:
+            guess[held_out] = _fitted(strength, x[train], y[train]).predict(x[held_out])
+        scores.append(f1_score(y, guess, average="macro"))
+    return STRENGTHS[int(np.argmax(scores))]
+
+
+def _fitted(strength: float, x: Features, y: Labels) -> LogisticRegression:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=strength, max_iter=ROUNDS, tol=1e-3).fit(x, y)
