@@ -32,6 +32,7 @@ from mmvq_train.pieces import Layout
 from mmvq_train.vqshape import Recipe, Source, VQShapeConfig, histogram_features, linear_probe, pretrain, read_sources
 from mmvq_train.vqshape import token_features as vqshape_tokens
 from mmvq_train.vqshape.probe import cross_validated
+from mmvq_train.vqshape.sources import all_series
 
 SETS: Final = ("Epilepsy", "BasicMotions", "RacketSports", "UWaveGestureLibrary")
 # Pieces as shares of the series; hops are half of each.
@@ -55,7 +56,7 @@ def main() -> None:
     sources = read_sources([str(folder / f"{name}_TRAIN.ts.gz") for name in SETS], [], Config())
     published = VQShapeConfig()
     say(f"VQShape: {RECIPE.max_steps} steps of {RECIPE.batch}")
-    model = pretrain(published, _series(sources, published.samples), Path("runs/uea-vqshape"), RECIPE)
+    model = pretrain(published, all_series(sources, published.samples), Path("runs/uea-vqshape"), RECIPE)
     rows: dict[str, Any] = {}
     for source in sources:
         y = source.train.y
@@ -86,7 +87,7 @@ def ours(source: Source) -> dict[str, Any]:
     found = {(size, name): features(source, size, SHARES[name]) for size in SIZES for name in SHARES}
     out = {}
     for kind in ("token", "histogram"):
-        best = max(found, key=lambda key: cross_validated(getattr(found[key], kind)[0], source.train.y))
+        best = max(found, key=lambda key, kind=kind: cross_validated(_standard(found[key], kind), source.train.y)[1])
         out[kind] = judged(source, *getattr(found[best], kind)) | {"codes": best[0], "lengths": best[1]}
     return out
 
@@ -123,17 +124,18 @@ def _both(book: ShapeCodebook, x: Tensor) -> tuple[npt.NDArray[np.float32], npt.
     return torch.cat(tokens, dim=1).numpy(), torch.cat(counts, dim=1).numpy()
 
 
+def _standard(features: Ours, kind: str) -> npt.NDArray[np.float32]:
+    """Training features of a kind, standardised as the probe does."""
+    x: npt.NDArray[np.float32] = getattr(features, kind)[0]
+    deviation = x.std(0)
+    return (x - x.mean(0)) / np.where(deviation > 1e-6, deviation, 1)
+
+
 def judged(
     source: Source, train: npt.NDArray[np.float32], test: npt.NDArray[np.float32]
 ) -> dict[str, float]:
     guess = linear_probe(train, source.train.y, test)
     return {"accuracy": float((guess == source.test.y).mean()), "macro_f1": macro_f1(source.test.y, guess)}
-
-
-def _series(sources: list[Source], samples: int) -> Tensor:
-    from mmvq_train.vqshape.sources import all_series
-
-    return all_series(sources, samples)
 
 
 if __name__ == "__main__":

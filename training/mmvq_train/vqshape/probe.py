@@ -30,7 +30,8 @@ def linear_probe(
     mean, deviation = train_features.mean(0), train_features.std(0)
     deviation = np.where(deviation > 1e-6, deviation, 1)  # what never varies stays 0
     train, test = (train_features - mean) / deviation, (test_features - mean) / deviation
-    found: Labels = _fitted(_strength(train, y, groups), train, y).predict(test)
+    strength, _ = cross_validated(train, y, groups)
+    found: Labels = _fitted(strength, train, y).predict(test)
     return found
 
 
@@ -48,17 +49,18 @@ def folds(y: Labels, groups: npt.NDArray[Any] | None) -> Iterator[tuple[npt.NDAr
         yield train, held_out
 
 
-def _strength(x: Features, y: Labels, groups: npt.NDArray[Any] | None) -> float:
+def cross_validated(x: Features, y: Labels, groups: npt.NDArray[Any] | None = None) -> tuple[float, float]:
+    """The best strength for features x (N, F) and its macro-F1 in cross-validation; nan where N is too small for it."""
     parts = list(folds(y, groups))
     if not parts:
-        return STRENGTHS[len(STRENGTHS) // 2]
+        return STRENGTHS[len(STRENGTHS) // 2], float("nan")
     scores = []
     for strength in STRENGTHS:
         guess = y.copy()
         for train, held_out in parts:
             guess[held_out] = _fitted(strength, x[train], y[train]).predict(x[held_out])
         scores.append(f1_score(y, guess, average="macro"))
-    return STRENGTHS[int(np.argmax(scores))]
+    return STRENGTHS[int(np.argmax(scores))], float(max(scores))
 
 
 def _fitted(strength: float, x: Features, y: Labels) -> LogisticRegression:
