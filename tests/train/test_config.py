@@ -1,5 +1,6 @@
 """The configuration: what the command line makes of words, and config.yaml as its replay."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def written(folder: Path, text: str) -> Path:
     [
         *PRESETS.values(),
         Config(data="µ.csv", seed=7, pieces=PiecesConfig((1.0,), (0.5,), magnitude=True)),
+        Config(codebook=CodebookConfig(joint=True, texts=("keywords", "negative"), floor=math.inf)),
         Config(codebook=CodebookConfig(text="none", actions=9), workspace=WorkspaceConfig(orientation="near")),
     ],
 )
@@ -93,6 +95,11 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_key(text: str, tmp_path: 
         (Config(pieces=PiecesConfig((), ())), "--pieces.lengths-s"),
         (Config(pieces=PiecesConfig((0.0,), (1.0,))), "over 0"),
         (Config(codebook=CodebookConfig(size=1)), "--codebook.size 1"),
+        (Config(codebook=CodebookConfig(alone=0.6, settled=0.5)), "--codebook.settled"),
+        (Config(codebook=CodebookConfig(floor=0.9)), "--codebook.floor 0.9"),
+        (Config(codebook=CodebookConfig(texts=())), "--codebook.texts is empty"),
+        (Config(codebook=CodebookConfig(target="attention")), "--codebook.fusion True"),
+        (Config(codebook=CodebookConfig(joint=True), pieces=PiecesConfig(magnitude=True)), "--codebook.joint"),
         (Config(student=StudentConfig(epochs=0)), "epochs"),
         (Config(workspace=WorkspaceConfig(dim=30, heads=4)), "--workspace.dim"),
     ],

@@ -1,6 +1,7 @@
 """Embeddings of a bank: the file beside it, and what is refused of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from mmvq_train.text import (
     Bank,
     embeddings_for,
     embeddings_path,
+    label_embeddings,
+    label_phrases,
     load_bank,
     load_embeddings,
     save_embeddings,
@@ -60,6 +63,23 @@ def test_a_bank_finds_the_rows_of_its_sub_actions_and_activities(wisdm: Bank) ->
     np.testing.assert_array_equal(embeddings.of(embeddings.texts[5:2:-1]), embeddings.rows[5:2:-1])
     assert embeddings.lacks(["hand waves at the moon"]) == "hand waves at the moon"
     assert embeddings.lacks(wisdm.texts) is None
+
+
+def test_what_an_activity_is_can_be_said_by_any_of_four_kinds_of_text(wisdm: Bank) -> None:
+    embeddings, _ = embeddings_for(wisdm)
+    rows = label_embeddings(wisdm, embeddings, ("negative", "sentence"))
+    assert rows.shape == (18, 2, 384)
+    soup = wisdm.labels.index("soup")
+    np.testing.assert_array_equal(rows[soup, 0], embeddings.of(wisdm.activities[soup].negative).mean(axis=0))
+    np.testing.assert_array_equal(rows[:, 1], embeddings.of(wisdm.sentences))
+
+
+def test_a_kind_of_text_that_an_activity_lacks_is_named(wisdm: Bank) -> None:
+    bare = replace(wisdm.activities[3], keywords=(), sentence="")
+    bank = replace(wisdm, activities=(*wisdm.activities[:3], bare))
+    assert label_phrases(bank, ("sentence",))[3] == [(bare.text,)]
+    with pytest.raises(BadInput, match=f"{bare.label}.*no keywords.*--codebook.texts"):
+        label_phrases(bank, ("sentence", "keywords"))
 
 
 def test_a_selection_of_labels_finds_its_rows_in_the_file_of_the_whole_bank(wisdm: Bank) -> None:

@@ -235,6 +235,10 @@ class Config:
                 "--codebook.target attention is where tokens look in the fusion; add --codebook.fusion True",
             ),
             (len(self.codebook.texts) > 0, "--codebook.texts is empty; --codebook.text none leaves text out"),
+            (
+                self.codebook.alone + self.codebook.settled <= 1,
+                "--codebook.alone and --codebook.settled are shares of the same epochs; together at most 1",
+            ),
             (self.codebook.floor >= 1, f"--codebook.floor {self.codebook.floor:g} must be at least 1"),
         ]
         for name, low, high in BOUNDS:
