@@ -134,6 +134,7 @@ def collected(folder: Path, config: Config) -> dict[str, Any]:
     for path in sorted(folder.glob("*.json")):
         row = json.loads(path.read_text())
         found.setdefault(row["row"], []).append(row)
+    found = {name: found[name] for name in ROWS | MORE if name in found}  # in the order of this file
     people = {name: {row["seed"]: row["per_subject"] for row in rows} for name, rows in found.items()}
     return {
         "codebook": asdict(config.codebook), "pieces": asdict(config.pieces),

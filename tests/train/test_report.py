@@ -1,7 +1,9 @@
+import copy
 import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfi
 from mmvq_train.data import WindowSet, load_dataset
 from mmvq_train.drawings import columns, curves, heat_map, nice_step, number, percent
 from mmvq_train.evaluate import ablation_rows, accuracy, codebook_figures, explanation_figures, judge
-from mmvq_train.maps import Panel, Row, shade_map, time_columns
+from mmvq_train.maps import SIDE, Panel, Row, shade_map, time_columns
 from mmvq_train.names import Code, associations, describe_codes
 from mmvq_train.report import write_report
 from mmvq_train.rundir import make_student
@@ -240,6 +242,33 @@ def test_a_row_of_the_map_of_activities_adds_up_and_links_to_the_codes_card(tmp_
     assert sorted(map(int, links)) == sorted(often)
 
 
+CELL = r'<rect class="heat"[^>]*fill-opacity="([\d.]+)"><title>code \d+, '
+
+
+def test_a_cell_of_a_map_is_darker_the_larger_its_share(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    wearers = re.findall(CELL + r"wearer \d+: (\d+) of (\d+) pieces", section(text, "by-wearer"))
+    activities = re.findall(CELL + r"[^:<]*: [^<]*, (\d+)\u202f% of the row", section(text, "by-activity"))
+    for cells in (
+        [(float(dark), int(n) / int(of)) for dark, n, of in wearers],
+        [(float(dark), int(share) / 100) for dark, share in activities],
+    ):
+        assert len({share for _, share in cells}) > 5
+        assert all(b >= a - 0.012 for (_, a), (_, b) in pairwise(sorted(cells)))  # opacities and shares are rounded
+
+
+def test_codes_are_in_order_of_the_activity_that_uses_them_most(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    for drawing in section(text, "by-activity").split('role="group"')[1:]:
+        cells = re.findall(CELL.replace(r"code \d+", r"code (\d+)") + r"([^:<]*):", drawing)
+        columns_of = re.findall(r"rotate\(-90\)\">[^<]*<title>([^<]*)</title>", drawing)
+        darkest = {}
+        for dark, code, label in cells:
+            darkest.setdefault(code, []).append((float(dark), -columns_of.index(label)))
+        peaks = [-max(row)[1] for row in darkest.values()]
+        assert len(peaks) > 2 and peaks == sorted(peaks)
+
+
 def test_sub_actions_are_numbered_as_in_the_list_beside_the_map(tmp_path, trained):
     text, _ = write(tmp_path, trained)
     part = section(text, "by-sub-action")
@@ -250,16 +279,36 @@ def test_sub_actions_are_numbered_as_in_the_list_beside_the_map(tmp_path, traine
     assert columns_told == [(str(i), words) for i, words in enumerate(listed)] * 2  # two lengths
 
 
-def test_a_row_tells_the_sub_actions_that_its_codes_pieces_have_more_than_others(tmp_path, trained):
-    judged, size = trained["judged"], len(trained["entries"])
-    k = int(judged.codes[:, :6].flatten().bincount().argmax())  # of the first length
+def sub_actions_where_a_code_is(judged, size, action, there, elsewhere):
+    """The commonest code of the first length, and a judgement in which one action's probability hangs on it."""
+    k = int(judged.codes[:, :6].flatten().bincount().argmax())
     has = (judged.codes == k).any(-1) & (torch.arange(judged.codes.shape[1]) < 6)
-    even, sharp = torch.full((size,), 1 / size), torch.full((size,), 0.02)
-    sharp[7] = 1 - 0.02 * (size - 1)
-    actions = torch.where(has[..., None], sharp, even)
-    text, _ = write(tmp_path, trained, judged=replace(judged, sub_actions=actions))
-    told = re.findall(rf"<title>code {k}, [^:<]*pieces: ([^<]*)</title>", section(text, "by-sub-action"))
+    own = torch.where(has, there, elsewhere)[..., None]
+    actions = ((1 - own) / (size - 1)).repeat(1, 1, size)
+    actions[..., action] = own[..., 0]
+    return k, replace(judged, sub_actions=actions)
+
+
+def test_a_row_shows_and_tells_the_sub_actions_that_its_codes_pieces_have_more_than_others(tmp_path, trained):
+    k, judged = sub_actions_where_a_code_is(trained["judged"], len(trained["entries"]), 7, 0.82, 0.1)
+    text, _ = write(tmp_path, trained, judged=judged)
+    part = section(text, "by-sub-action")
+    told = re.findall(rf"<title>code {k}, [^:<]*pieces: ([^<]*)</title>", part)
     assert told and all(line.startswith("7 action 7, 82\u202f%, ") and ";" not in line for line in told)
+    row = re.search(rf'<a href="#code-{k}"><rect class="cover" x="0" y="([\d.]+)"', part)[1]
+    paths = re.findall(r'<path class="heat"[^>]* d="([^"]+)"', part)
+    painted = {tuple(place) for path in paths for place in re.findall(r"M([\d.]+) ([\d.]+)h([\d.]+)", path)}
+    assert {(x, wide) for x, _, wide in painted} == {(str(SIDE + 10 * 7), "10")}
+    assert row in {y for _, y, _ in painted}
+
+
+def test_what_is_rarer_than_by_chance_is_no_sub_action_of_a_code_however_large_its_lift(tmp_path, trained):
+    k, judged = sub_actions_where_a_code_is(trained["judged"], len(trained["entries"]), 3, 0.04, 0.001)
+    text, _ = write(tmp_path, trained, judged=judged)
+    part = section(text, "by-sub-action")
+    told = re.findall(rf"<title>code {k}, [^:<]*pieces: ([^<]*)</title>", part)
+    assert set(told) == {"no sub-action above the average"}
+    assert '<path class="heat"' not in part
 
 
 def test_the_tested_name_of_a_code_is_framed_in_its_row_and_column(tmp_path, trained):
@@ -274,7 +323,9 @@ def test_the_tested_name_of_a_code_is_framed_in_its_row_and_column(tmp_path, tra
 
 
 def test_all_pieces_of_a_window_are_drawn_and_add_up_to_its_score(tmp_path, trained):
-    text, _ = write(tmp_path, trained)
+    student, judged = copy.deepcopy(trained["student"]), trained["judged"]
+    student.bias.data += 0.75
+    text, _ = write(tmp_path, trained, student=student, judged=replace(judged, logits=judged.logits + 0.75))
     cards = section(text, "whole").split('<div class="card example whole">')[1:]
     assert len(cards) == 2
     for card in cards:
@@ -283,6 +334,21 @@ def test_all_pieces_of_a_window_are_drawn_and_add_up_to_its_score(tmp_path, trai
         constant, score = re.search(r"constant \+?(−?[\d.e−]+): score (−?[\d.]+)", card).groups()
         total = sum(map(number_in, told)) + number_in(constant)
         assert abs(total - number_in(score)) < 0.005 * (len(told) + 2)
+
+
+def test_a_piece_is_drawn_under_its_own_time(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    first, last = (float(re.search(rf'<text class="middle" x="([\d.]+)"[^>]*>{at}<', text)[1]) for at in ("0 s", "10"))
+    spans = re.findall(
+        r'<rect class="span(?: off)?" rx="2" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"[^>]*>'
+        r"<title>([\d.]+)–([\d.]+) s,",
+        section(text, "whole"),
+    )
+    assert len({begin for *_, begin, _ in spans}) > 2
+    for place in spans:
+        x, wide, begin, end = map(float, place)
+        assert x == pytest.approx(first + begin / 10 * (last - first), abs=0.2)
+        assert x + wide + 1 == pytest.approx(first + end / 10 * (last - first), abs=0.2)
 
 
 def test_pieces_against_the_label_look_unlike_those_for_it(tmp_path, trained):
@@ -305,6 +371,17 @@ def test_evidence_is_charted_for_every_start_and_shared_out_over_the_lengths(tmp
     assert abs(sum(float(share) for *_, share in rows) - 100) <= 0.1
 
 
+def test_evidence_is_of_the_label_that_was_said_even_where_it_was_wrong(tmp_path, trained):
+    judged = trained["judged"]
+    said = judged.logits.argmax(-1)
+    assert (said != trained["test"].y).any()
+    contributions = torch.zeros_like(judged.contributions)
+    contributions[torch.arange(len(said)), 3, said] = -2.0
+    text, _ = write(tmp_path, trained, judged=replace(judged, contributions=contributions))
+    told = re.findall(r"<title>([\d.]+) s from ([\d.]+) s: ([\d.]+)</title>", section(text, "evidence"))
+    assert [row for row in told if row[2] != "0.000"] == [("1", "6.0", "2.000")]
+
+
 def test_joint_codes_are_drawn_with_all_their_axes_everywhere(tmp_path, trained):
     config = replace(CONFIG, codebook=CodebookConfig(size=SIZE, dim=8, joint=True))
     classes, entries, test = trained["metrics"]["classes"], trained["entries"], trained["test"]
@@ -322,6 +399,8 @@ def test_joint_codes_are_drawn_with_all_their_axes_everywhere(tmp_path, trained)
     assert [axis for axis, _, _ in pictures] == ["x", "y", "z"] and len({code for _, code, _ in pictures}) == 1
     assert [re.findall(r'<polyline class="(\w+)"', inside) for *_, inside in pictures] == [["soft", a] for a in "xyz"]
     assert f"code {pictures[0][1]}<" in piece
+    heights = [np.ptp([float(y) for y in re.findall(r",([\d.]+)", inside)]) for *_, inside in pictures]
+    assert max(heights) - min(heights) > 0.5  # one scale for all three, or each would fill its picture
     row = re.search(r'<a href="#code-\d+">(.*?)</a>', section(text, "by-wearer"))[1]
     assert re.findall(r'<polyline class="(\w+)"', row) == ["x", "y", "z"]
     counted = re.findall(r"<title>code \d+, wearer \d+: (\d+) of", section(text, "by-wearer"))
