@@ -26,9 +26,7 @@ def series(count: int = 20) -> torch.Tensor:
     """Waves of 50 samples."""
     t = torch.linspace(0, 1, 50)
     rate = 1 + torch.arange(count)[:, None] % 3
-    return torch.sin(2 * torch.pi * rate * t) + 0.1 * torch.randn(
-        count, 50, generator=torch.Generator().manual_seed(0)
-    )
+    return torch.sin(2 * torch.pi * rate * t) + 0.1 * torch.randn(count, 50, generator=torch.Generator().manual_seed(0))
 
 
 def run(out: Path, recipe: Recipe = QUICK, **options) -> VQShape:

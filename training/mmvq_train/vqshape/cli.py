@@ -69,7 +69,7 @@ def _parser() -> Parser:
         "learn shapes from series, without labels",
         "Train on every channel of every training series. The same command goes on with a run that was stopped. "
         "`--preset` decides what the other options start from: full is the published configuration, for GPUs; small "
-        "takes some minutes on a CPU. Defaults below are those of full.",
+        "takes two minutes on a CPU. Defaults below are those of full.",
     )
     train.add_argument("--out", type=Path, default=RUN, metavar="DIR", help="run directory (default %(default)s)")
     train.add_argument("--preset", choices=list(PRESETS), default="small", help="default: %(default)s")
@@ -240,9 +240,7 @@ def _model(arguments: argparse.Namespace) -> VQShape:
 
 
 def _sources(arguments: argparse.Namespace) -> list[Source]:
-    windows = Config(
-        fold=arguments.fold, window_s=arguments.window_s, hop_s=arguments.hop_s, rate_hz=arguments.rate_hz
-    )
+    windows = Config(fold=arguments.fold, window_s=arguments.window_s, hop_s=arguments.hop_s, rate_hz=arguments.rate_hz)
     sources = read_sources(arguments.data, arguments.split, windows)
     for notice in (notice for source in sources for notice in source.notices):
         say(notice)
