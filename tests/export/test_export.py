@@ -1,9 +1,7 @@
-"""mmvq-export: the model file of DESIGN 3.5, its gates, and what it refuses."""
+"""The model file of DESIGN 3.5: its form, and what it says."""
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from mmvq_bridge.command import BadInput
-from mmvq_export import __version__
-from mmvq_export.cli import main
 from mmvq_export.export import Exported, export_run
-from mmvq_export.gates import Gate, honesty_error, run_file, run_student
+from mmvq_export.gates import honesty_error, run_file, run_student
 from mmvq_run.model import Model
 from mmvq_train.rundir import load_run
+
+from .conftest import about
 
 CLASSES, AXES, WINDOW = 4, 3, 80
 TOKENS = 3 + 2  # 1 s every 1.5 s, and 3 s every second, in 4 s
@@ -53,10 +49,6 @@ def path(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def held_out(tiny_run: Path) -> np.ndarray:
     calibration = load_run(tiny_run).calibration
     return calibration["x"][calibration["held_out"]]
-
-
-def about(data: bytes) -> dict[str, Any]:
-    return json.loads({p.key: p.value for p in onnx.load_from_string(data).metadata_props}["mmvq"])
 
 
 def shape(value: onnx.ValueInfoProto) -> list[int | str]:
@@ -236,174 +228,6 @@ def test_more_windows_a_call_give_the_same_rows(batch: Any, quantization: str, t
         assert np.allclose(rows, one["contributions"], atol=1e-5)
     if batch == "dynamic":
         assert session.run(["codes"], {"accel": held_out[:7]})[0].shape == (7, TOKENS, AXES)
-
-
-# The command
-
-
-@pytest.fixture
-def run(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy of the run that may be harmed."""
-    shutil.copytree(tiny_run, tmp_path / "run")
-    return tmp_path / "run"
-
-
-def test_the_command_writes_the_file_beside_the_run_and_names_the_next_step(run: Path, command: Callable[..., Any]):
-    ended = command(main, run)
-    assert ended.status == 0
-    assert ended.out == ""
-    assert "next: mmvq-run --model" in ended.err
-    assert ended.err.count("pass  ") == 6
-    assert Model(run / "student.onnx").metadata.window == WINDOW
-
-
-def test_out_and_report_are_written_where_asked(run: Path, command: Callable[..., Any], tmp_path: Path):
-    out, report = tmp_path / "other" / "m.onnx", tmp_path / "report.json"
-    assert command(main, run, "--out", out, "--report", report).status == 0
-    assert out.exists() and not (run / "student.onnx").exists()
-    told = json.loads(report.read_text())
-    assert told["schema"] == 1
-    assert told["windows"] == 228
-    assert {gate["name"] for gate in told["gates"]} == {
-        "label agreement", "code agreement", "top three reasons agree", "macro-F1 lost", "additivity error",
-        "honesty error",
-    }  # fmt: skip
-    assert all(gate["passed"] for gate in told["gates"])
-
-
-def test_the_report_is_the_parity_in_the_file(run: Path, command: Callable[..., Any], tmp_path: Path):
-    assert command(main, run, "--report", tmp_path / "report.json").status == 0
-    told = {gate["name"]: gate["value"] for gate in json.loads((tmp_path / "report.json").read_text())["gates"]}
-    assert about((run / "student.onnx").read_bytes())["parity"] == pytest.approx(told, abs=1e-6)
-
-
-def drowned(run: Path) -> None:
-    """A student whose contributions are so large that float32 cannot add them up to within the gate."""
-    path = run / "student.safetensors"
-    with_header = {"mmvq": json.dumps({**_header(path)})}
-    state = load_file(path)
-    for name in state:
-        if name.startswith("contribute.") and name.endswith("bias"):
-            # The same for all classes: probabilities stay as they are, but for what rounding leaves of them.
-            state[name] += 3e6 if ".0." in name else -2e6
-    save_file(state, path, with_header)
-
-
-def _header(path: Path) -> dict[str, Any]:
-    from mmvq_train.rundir import load_module
-
-    return load_module(path)[1]
-
-
-def test_a_failed_gate_writes_no_file_unless_forced_and_then_the_file_says_so(run: Path, command: Callable[..., Any]):
-    drowned(run)
-    ended = command(main, run)
-    assert ended.status == 1
-    assert "FAIL  additivity error" in ended.err
-    last = ended.err.splitlines()[-1]
-    assert last.startswith("mmvq-export: no file written: ") and "additivity error" in last and "--force" in last
-    assert not (run / "student.onnx").exists()
-    assert not list(run.glob(".*"))
-    assert command(main, run, "--force").status == 0
-    assert "additivity error" in about((run / "student.onnx").read_bytes())["parity"]["forced"]
-
-
-def test_nothing_forced_is_nothing_recorded(run: Path, command: Callable[..., Any]):
-    assert command(main, run, "--force").status == 0
-    assert "forced" not in about((run / "student.onnx").read_bytes())["parity"]
-
-
-@pytest.mark.parametrize(
-    ("value", "at_least", "passed"),
-    [(0.99, True, True), (0.98, True, False), (0.99, False, True), (1.0, False, False), (float("nan"), True, False)],
-)
-def test_a_gate_passes_on_its_bound_and_not_beyond(value: float, at_least: bool, passed: bool):
-    gate = Gate("some figure", value, 0.99, at_least)
-    assert gate.passed is passed
-    assert str(gate).startswith("pass" if passed else "FAIL")
-
-
-def test_a_figure_that_is_no_number_passes_no_gate():
-    assert not Gate("error", float("nan"), 1e-4, False).passed
-
-
-def no_run(run: Path) -> None:
-    shutil.rmtree(run)
-
-
-def unfinished(run: Path) -> None:
-    (run / "student.safetensors").unlink()
-
-
-def truncated(run: Path) -> None:
-    path = run / "student.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def without_codes(run: Path) -> None:
-    (run / "codes.json").unlink()
-
-
-def broken_calibration(run: Path) -> None:
-    (run / "calibration.npz").write_bytes((run / "calibration.npz").read_bytes()[:500])
-
-
-def another_width(run: Path) -> None:
-    path = run / "config.yaml"
-    path.write_text(path.read_text().replace("width: 128", "width: 64"))
-
-
-def another_stage(run: Path) -> None:
-    shutil.copy(run / "codebook.safetensors", run / "student.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("harm", "told"),
-    [
-        (no_run, "no such run"),
-        (unfinished, "unfinished"),
-        (truncated, "student.safetensors: not a whole"),
-        (without_codes, "codes.json"),
-        (broken_calibration, "calibration.npz"),
-        (another_width, "student.safetensors"),
-        (another_stage, "student.safetensors"),
-    ],
-)
-def test_a_run_that_is_not_whole_is_refused_in_one_line(harm: Callable[[Path], None], told: str, run: Path, command):
-    harm(run)
-    ended = command(main, run)
-    assert ended.status == 2
-    assert ended.err.startswith("mmvq-export: ")
-    assert ended.err.count("\n") == 1
-    assert told in ended.err
-
-
-@pytest.mark.parametrize(
-    "words",
-    [["--batch", "0"], ["--batch", "many"], ["--batch", "-1"], ["inspect"], ["--quantize", "int4"], ["--colour"]],
-)
-def test_wrong_usage_is_told_with_status_2(words: list[str], command: Callable[..., Any]):
-    ended = command(main, *words)
-    assert ended.status == 2
-    assert ended.err.splitlines()[-1].startswith("mmvq-export: ")
-    assert "Traceback" not in ended.err
-
-
-def test_out_must_not_be_a_directory(run: Path, command: Callable[..., Any]):
-    ended = command(main, run, "--out", run)
-    assert (ended.status, ended.err.count("\n")) == (2, 1)
-
-
-@pytest.mark.parametrize("word", ["--help", "--version"])
-def test_help_and_version_end_well(word: str, command: Callable[..., Any]):
-    ended = command(main, word)
-    assert ended.status == 0
-    assert ("--quantize" in ended.out) if word == "--help" else (ended.out == f"mmvq-export {__version__}\n")
-
-
-def test_what_cannot_be_loaded_is_bad_input_for_callers_too(tmp_path: Path):
-    with pytest.raises(BadInput, match="no such run"):
-        export_run(tmp_path / "nowhere", "none", "x86", 1)
 
 
 def test_the_traced_graph_has_no_random_and_no_training_nodes(data: bytes):

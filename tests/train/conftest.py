@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # importlib mode leaves a test's
 
 import chat_desk
 from chat_desk import Desk, Server
+from report_page import trained as trained
 
 from mmvq_train.text import Bank, embed_bank, embeddings_path, endpoint, load_bank, save_embeddings
 

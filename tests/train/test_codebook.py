@@ -1,4 +1,4 @@
-"""The codebook: quantiser, balancer, losses, and stage 1 with and without text."""
+"""Losses of the codebook, its model, and stage 1 with and without text."""
 
 import math
 from dataclasses import replace
@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets
-from mmvq_train.codebook.balancer import Balancer, Floor
 from mmvq_train.codebook.losses import (
     action_loss,
     alignment,
@@ -23,7 +22,6 @@ from mmvq_train.codebook.losses import (
     supervised_contrast,
     weighted_cross_entropy,
 )
-from mmvq_train.codebook.quantiser import DECAY, Codebook, margins, nearest, perplexity
 from mmvq_train.config import CodebookConfig, Config
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import fit
@@ -40,169 +38,6 @@ def targets() -> TextTargets:
     """Five sub-actions, three activities; the middle one is shared."""
     membership = torch.tensor([[1, 1, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 1, 1]], dtype=torch.bool)
     return TextTargets(noise(5, 12), membership, noise(3, 2, 12, seed=1))
-
-
-def ready(codes: torch.Tensor) -> Codebook:
-    """A codebook that holds these codes."""
-    book = Codebook(*codes.shape)
-    book.codes.copy_(codes)
-    book.total.copy_(codes)
-    book.ready.fill_(True)
-    return book
-
-
-# Quantiser
-
-
-def test_nearest_is_the_code_at_the_smallest_distance():
-    z, codes = noise(7, 9, 5), noise(11, 5, seed=1)
-    assert torch.equal(nearest(z, codes), torch.cdist(z, codes.expand(7, 11, 5)).argmin(-1))
-
-
-def test_quantising_gives_the_nearest_code_and_its_mean_squared_distance():
-    codes = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
-    out = ready(codes).eval()(torch.tensor([[0.1, 0.0], [1.0, 0.6]]))
-    assert out.codes.tolist() == [0, 1]
-    assert torch.allclose(out.z, codes)
-    assert float(out.commitment) == pytest.approx((0.01 + 0.16) / 4)
-
-
-def test_the_gradient_passes_straight_through():
-    z = noise(6, 3).requires_grad_()
-    (ready(noise(4, 3, seed=1)).eval()(z).z * noise(6, 3, seed=2)).sum().backward()
-    assert torch.allclose(z.grad, noise(6, 3, seed=2))
-
-
-def test_the_first_batch_sets_codes_to_the_centres_of_clusters():
-    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
-    order = torch.randperm(200, generator=torch.Generator().manual_seed(3))
-    points = (centres.repeat(50, 1) + 0.1 * noise(200, 2))[order]
-    torch.manual_seed(0)
-    book = Codebook(16, 2).train()
-    book(points)
-    assert bool(book.ready)
-    assert torch.cdist(points, book.codes).min(1).values.max() < 0.5
-
-
-def test_more_codes_than_points_to_start_from_still_start():
-    book = Codebook(16, 2).train()
-    book(noise(5, 2))
-    assert torch.isfinite(book.codes).all()
-
-
-def test_codes_follow_what_falls_on_them_by_a_moving_average():
-    codes = torch.tensor([[0.0, 0.0], [10.0, 10.0]])
-    book = ready(codes).train()
-    points = torch.tensor([[1.0, 0.0], [9.0, 10.0]])
-    book(points)
-    # count stays 1 under an even use, so a code moves by 1 − DECAY of its distance to the mean of its points.
-    assert torch.allclose(book.codes, DECAY * codes + (1 - DECAY) * points, atol=1e-5)
-
-
-def test_codes_stand_still_in_evaluation():
-    book = ready(noise(4, 3)).eval()
-    book(noise(50, 3, seed=1))
-    assert torch.equal(book.codes, noise(4, 3))
-
-
-def test_a_code_that_nothing_falls_on_is_revived_on_a_present_vector():
-    book = ready(torch.tensor([[0.0, 0.0], [100.0, 100.0]])).train()
-    points = 0.1 * noise(64, 2)
-    for _ in range(200):
-        book(points)
-        if book.codes[1].norm() < 5:
-            break
-    assert torch.cdist(book.codes[1:], points).min() < 0.1
-    assert set(book.eval()(points).codes.tolist()) == {0, 1}
-
-
-def test_margins_on_values_worked_out_by_hand():
-    codes = torch.tensor([[0.0], [4.0]])
-    z = torch.tensor([[0.0], [1.0], [2.0], [7.0]])
-    # Distances (0, 4), (1, 3), (2, 2), (7, 3).
-    assert margins(z, codes).tolist() == pytest.approx([1.0, 0.5, 0.0, 0.4], abs=1e-5)
-
-
-def test_margins_lie_between_0_and_1():
-    found = margins(noise(500, 6), noise(20, 6, seed=1))
-    assert 0 <= float(found.min()) <= float(found.max()) <= 1
-
-
-def test_perplexity_is_the_number_of_codes_if_all_are_used_alike():
-    assert perplexity(torch.arange(8).repeat(3), 32) == pytest.approx(8.0)
-    assert perplexity(torch.zeros(9, dtype=torch.long), 32) == pytest.approx(1.0)
-    entropy = 0.75 * math.log(4 / 3) + 0.25 * math.log(4)
-    assert perplexity(torch.tensor([0, 0, 0, 1]), 2) == pytest.approx(math.exp(entropy))
-
-
-# Balancer
-
-
-def test_each_loss_gets_its_share_of_the_update_whatever_its_size():
-    meeting = torch.zeros(2, requires_grad=True)
-    losses = {"small": 0.001 * meeting[0], "large": 500.0 * meeting[1]}
-    gradient = Balancer({"small": 1.0, "large": 3.0}).gradient(losses, meeting)
-    assert gradient.tolist() == pytest.approx([0.25, 0.75])
-
-
-def test_the_balancer_remembers_how_long_gradients_were():
-    balancer = Balancer({"only": 2.0}, decay=0.75)
-    lengths = []
-    for factor in (1.0, 5.0):
-        meeting = torch.zeros(3, requires_grad=True)
-        lengths.append(float(balancer.gradient({"only": factor * meeting[0]}, meeting).norm()))
-    assert lengths == pytest.approx([1.0, 5.0 / (0.75 * 1 + 0.25 * 5)])
-    assert balancer.state_dict()["length"].tolist() == pytest.approx([2.0])
-
-
-def test_a_loss_without_gradient_does_no_harm():
-    meeting = torch.ones(2, requires_grad=True)
-    losses = {"flat": (0 * meeting).sum(), "real": meeting.sum()}
-    gradient = Balancer({"flat": 1.0, "real": 1.0}).gradient(losses, meeting)
-    assert torch.isfinite(gradient).all()
-    assert float(gradient.norm()) == pytest.approx(0.5)
-
-
-def test_only_the_losses_given_share_the_update():
-    meeting = torch.zeros(2, requires_grad=True)
-    balancer = Balancer({"shape": 1.0, "class": 3.0})
-    assert balancer.gradient({"shape": 4 * meeting[0]}, meeting).tolist() == pytest.approx([1.0, 0.0])
-
-
-def test_pressure_gives_a_loss_a_larger_share_for_that_step():
-    meeting = torch.zeros(2, requires_grad=True)
-    losses = {"shape": meeting[0], "class": meeting[1]}
-    balancer = Balancer({"shape": 1.0, "class": 1.0})
-    assert balancer.gradient(losses, meeting, {"shape": 3.0}).tolist() == pytest.approx([0.75, 0.25])
-    assert balancer.gradient(losses, meeting).tolist() == pytest.approx([0.5, 0.5])
-
-
-# Floor
-
-
-def watched(floor: Floor, loss: float, steps: int, free: bool = False) -> list[float]:
-    return [floor.watch(torch.tensor(loss), free) for _ in range(steps)]
-
-
-def test_a_loss_within_what_is_allowed_is_not_pressed():
-    floor = Floor(1.1)
-    assert watched(floor, 0.4, 20, free=True) == [1.0] * 20
-    assert watched(floor, 0.43, 400) == [1.0] * 400
-
-
-def test_pressure_grows_while_the_loss_is_above_the_floor_and_lets_go_when_it_is_back():
-    floor = Floor(1.1)
-    watched(floor, 0.4, 20, free=True)
-    up = watched(floor, 0.6, 300)
-    assert up[-1] > 10 and up == sorted(up)
-    down = watched(floor, 0.4, 2000)
-    assert down[-1] == 1.0
-
-
-def test_without_a_floor_nothing_presses():
-    floor = Floor(math.inf)
-    watched(floor, 0.4, 5, free=True)
-    assert watched(floor, 4.0, 100) == [1.0] * 100
 
 
 # Losses

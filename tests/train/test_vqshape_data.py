@@ -15,7 +15,7 @@ from mmvq_train.vqshape.series import interpolate
 from mmvq_train.vqshape.sources import all_series
 from mmvq_train.vqshape.ts_files import read_pair, read_ts
 
-UEA = Path("/work/shared/data/uea_motion")
+UEA = Path(__file__).parents[3] / "shared" / "data" / "uea_motion"  # beside the checkout, where there is one
 OPTIONS = (
     "--samples", 64, "--tokens", 4, "--patch", 8, "--width", 16, "--heads", 2, "--points", 16, "--codes", 6,
     "--encoder-layers", 1, "--tokenizer-layers", 1, "--code-dim", 3, "--max-steps", 4, "--batch", 16,
