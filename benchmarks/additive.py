@@ -4,7 +4,6 @@ A token is its codes, offsets and log-scales, computed once by a frozen codebook
 turned copies. One small network a length reads it; outputs are summed over all tokens (the student's own, DESIGN 4).
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from mmvq_run.signal import load_folds
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.model import attribute_inputs
 from mmvq_train.codebook.quantiser import nearest
-from mmvq_train.config import CodebookConfig, Config, PiecesConfig
+from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig
 from mmvq_train.data import WindowSet, augment, load_dataset
 from mmvq_train.pieces import Layout
 from mmvq_train.student import Student
@@ -32,27 +31,15 @@ DATA: dict[str, Config] = {
         pieces=PiecesConfig((0.5, 1.0, 2.0, 4.0, 5.0), (0.25, 0.5, 0.5, 0.5, 0.5)),
     ),
 }
+# How the classifier is trained, chosen on the inner split (docs/lab-log.md); what else a student learns plays no part.
+RECIPE = StudentConfig(width=192, epochs=16)
+USED = (
+    "width", "embedding", "dropout", "epochs", "batch", "learning_rate", "weight_decay", "smoothing", "piece_dropout",
+    "rotation_deg", "gain", "average",
+)  # of it
+COPIES = 4  # of the training windows: as they are, and turned
 KMEANS_WINDOWS = 1500  # tens of thousands of pieces a length
 STEPS_IN_MEMORY = 100  # of the average of weights
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the classifier is trained; chosen on the inner split (docs/lab-log.md)."""
-
-    width: int = 192
-    embedding: int = 16
-    epochs: int = 16
-    batch: int = 128
-    rate: float = 2e-3
-    weight_decay: float = 0.01
-    smoothing: float = 0.05
-    piece_dropout: float = 0.3
-    dropout: float = 0.1
-    copies: int = 4
-    rotation_deg: float = 10.0
-    gain: float = 0.05
-    averaged: float = 0.3
 
 
 def windows(config: Config, fold: str, left_out: str | None) -> tuple[tuple[str, ...], WindowSet, WindowSet]:
@@ -84,14 +71,13 @@ def kmeans_codebook(layout: Layout, size: int, train: WindowSet, classes: int) -
 
 
 @torch.no_grad()
-def tokens(book: ShapeCodebook, x: Tensor, turned: int | None = None, recipe: Recipe | None = None) -> list[Tensor]:
+def tokens(book: ShapeCodebook, x: Tensor, turned: int | None = None) -> list[Tensor]:
     """Codes int16 (N, T, S) and attributes half (N, T, A, 2) of windows x; `turned`: of a copy, turned by that seed."""
-    recipe = recipe or Recipe()
     generator = torch.Generator().manual_seed(turned or 0)
     codes, attributes = [], []
     for part in x.split(512):
         if turned is not None:
-            part = augment(part, recipe.rotation_deg, recipe.gain, generator)
+            part = augment(part, RECIPE.rotation_deg, RECIPE.gain, generator)
         pieces, z = book.encode(part)
         found = [nearest(values, own.codes) for values, own in zip(z, book.books(), strict=True)]
         codes.append(torch.cat(found, dim=1).to(torch.int16))
@@ -100,23 +86,24 @@ def tokens(book: ShapeCodebook, x: Tensor, turned: int | None = None, recipe: Re
 
 
 def additive(
-    book: ShapeCodebook, train: WindowSet, test: WindowSet, classes: int, seed: int, recipe: Recipe | None = None
+    book: ShapeCodebook, train: WindowSet, test: WindowSet, classes: int, seed: int
 ) -> npt.NDArray[np.int64]:
     """The test windows' labels as the classifier says them."""
-    r = recipe or Recipe()
-    copies = [tokens(book, train.x, None if i == 0 else 1000 * seed + i, r) for i in range(r.copies)]
+    r = RECIPE
+    copies = [tokens(book, train.x, None if i == 0 else 1000 * seed + i) for i in range(COPIES)]
     torch.manual_seed(seed)
     size, dim = book.books()[0].codes.shape
     net = Student(book.layout, size, dim, classes, 1, r.width, r.embedding, r.dropout)
     weights = [*net.embed, *net.networks.parameters(), *net.contribute.parameters(), net.bias]
     batches = len(train) // r.batch
-    optimiser = torch.optim.AdamW(weights, r.rate, weight_decay=r.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, r.rate, total_steps=r.epochs * batches, pct_start=0.1)
+    optimiser = torch.optim.AdamW(weights, r.learning_rate, weight_decay=r.weight_decay)
+    steps = r.epochs * batches
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, r.learning_rate, total_steps=steps, pct_start=0.1)
     mean = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / STEPS_IN_MEMORY)
     )
     for epoch in range(r.epochs):
-        codes, attributes = copies[epoch % r.copies]
+        codes, attributes = copies[epoch % COPIES]
         for rows in torch.randperm(len(train))[: batches * r.batch].split(r.batch):
             keep = (torch.rand(r.batch, book.layout.tokens) >= r.piece_dropout).float() / (1 - r.piece_dropout)
             logits = _logits(net, codes[rows], attributes[rows], keep)
@@ -124,7 +111,7 @@ def additive(
             F.cross_entropy(logits, train.y[rows], label_smoothing=r.smoothing).backward()
             optimiser.step()
             schedule.step()
-            if epoch >= r.epochs * (1 - r.averaged):
+            if epoch >= r.epochs * (1 - r.average):
                 mean.update_parameters(net)
     averaged: Any = mean.module
     averaged.eval()

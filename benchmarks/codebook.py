@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from additive import DATA, Recipe, additive, kmeans_codebook, scores, windows
+from additive import COPIES, DATA, RECIPE, USED, additive, kmeans_codebook, scores, windows
 from common import RESULTS, commit, paired_over_people, write_result
 from torch import Tensor
 
@@ -95,13 +95,17 @@ def main() -> None:
         rows = ROWS | (MORE if name == "wisdm_watch" else {})
         for seed in range(SEEDS):
             for row, (how, seeds) in rows.items():
-                if seed < seeds:
-                    make(bench, part / name, row, how, seed)
-    if not inner:
-        write_result("codebook", 0, {
-            "test": "people of fold 0; everybody else trains", "classifier": asdict(Recipe()),
-            "data": {name: collected(part / name, DATA[name]) for name in DATA if (part / name).exists()},
-        })
+                if seed < seeds and make(bench, part / name, row, how, seed) and not inner:
+                    write(part)
+
+
+def write(part: Path) -> None:
+    """results/codebook.json of all rows that are there, so that it is true also of a benchmark that was stopped."""
+    write_result("codebook", 0, {
+        "test": "people of fold 0; everybody else trains",
+        "classifier": {key: getattr(RECIPE, key) for key in USED} | {"copies": COPIES},
+        "data": {name: collected(part / name, DATA[name]) for name in DATA if (part / name).exists()},
+    })
 
 
 def prepare(folder: Path, name: str, inner: bool) -> Bench:
@@ -116,16 +120,17 @@ def prepare(folder: Path, name: str, inner: bool) -> Bench:
     return Bench(name, config, labels, train, test, yardstick)
 
 
-def make(bench: Bench, folder: Path, name: str, how: dict[str, Any] | None, seed: int) -> None:
-    """The row of one codebook, unless it is there."""
+def make(bench: Bench, folder: Path, name: str, how: dict[str, Any] | None, seed: int) -> bool:
+    """The row of one codebook, unless it is there; whether it was made."""
     path = folder / f"{seed}-{re.sub('[^a-z0-9.]+', '-', name.lower())}.json"
     if path.exists():
-        return
+        return False
     folder.mkdir(parents=True, exist_ok=True)
     row = judged(bench, bench.yardstick, seed) if how is None else trained(bench, how, seed)
     write_json(path, {"row": name, "seed": seed, "commit": commit()} | row)
     say(f"{bench.name}, {name}, seed {seed}: macro-F1 {row['macro_f1']:.4f}, shape error "
         f"{row['shape_error_ratio']:.3f} times k-means', {row['seconds']:.0f} s")
+    return True
 
 
 def collected(folder: Path, config: Config) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from report_page import Page
 
 from mmvq_train.drawings import columns, curves, heat_map, nice_step, number, percent
-from mmvq_train.maps import Panel, Row, shade_map, time_columns
+from mmvq_train.report.maps import Panel, Row, shade_map, time_columns
 
 
 def test_a_heat_map_tells_counts_and_leaves_labels_without_windows_empty():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvq_train.matrices import Use, by_peak, evidence, lanes, meaning, shares, usage
+from mmvq_train.report.matrices import Use, by_peak, evidence, lanes, meaning, shares, usage
 
 # Two windows of three tokens, two of the first length and one of the second, two streams.
 CODES = torch.tensor([

@@ -12,7 +12,7 @@ from report_page import CONFIG, SIZE, make_codebook, number_in, section, write
 
 from mmvq_train.config import CodebookConfig
 from mmvq_train.evaluate import judge
-from mmvq_train.maps import SIDE
+from mmvq_train.report.maps import SIDE
 from mmvq_train.rundir import make_student
 
 

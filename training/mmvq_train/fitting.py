@@ -6,6 +6,7 @@ A batch's order and augmentation come from (seed, epoch) alone, so a resumed run
 import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +106,6 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
 
     average: share of the last epochs over which weights are averaged (exponentially).
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     checkpoint = run / "log" / f"{name}.ckpt"
     saver = ModelCheckpoint(
         dirpath=checkpoint.parent, filename=name, enable_version_counter=False, save_on_train_epoch_end=True
@@ -116,14 +116,7 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
         start = int(stage.epochs * (1 - average))
         callbacks.append(EMAWeightAveraging(use_buffers=False, decay=0.99, update_starting_at_epoch=start))
     L.seed_everything(stage.seed, verbose=False)
-    with warnings.catch_warnings():
-        # Data lie in memory, so workers would only cost; stages are short, so logging every step is meant.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*The number of training batches.*")
-        warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists.*")
-        warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists.*")
-        warnings.filterwarnings("ignore", ".*IterableDataset.*has `__len__` defined.*")
-        warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
+    with lightning_quiet():
         trainer = L.Trainer(
             accelerator=accelerator,
             devices=1,
@@ -136,12 +129,27 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
             log_every_n_steps=10,
         )
         _keep_curves(run / "log" / name)
-        try:
-            trainer.fit(stage, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
-        except SystemExit:  # how Lightning ends on Ctrl-C, with a status of its own
-            raise KeyboardInterrupt from None
+        trainer.fit(stage, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
     stage.cpu().eval()
     checkpoint.unlink(missing_ok=True)
+
+
+@contextmanager
+def lightning_quiet() -> Iterator[None]:
+    """Lightning without its advice, and Ctrl-C as Ctrl-C."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Data lie in memory, so workers would only cost; stages are short, so logging every step is meant.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*The number of training batches.*")
+        warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists.*")
+        warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists.*")
+        warnings.filterwarnings("ignore", ".*IterableDataset.*has `__len__` defined.*")
+        warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
+        try:
+            yield
+        except SystemExit:  # how Lightning ends on Ctrl-C, with a status of its own
+            raise KeyboardInterrupt from None
 
 
 def _keep_curves(folder: Path) -> None:

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import logging
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from mmvq_bridge.command import BadInput, say
 from mmvq_train.config import Accelerator
+from mmvq_train.fitting import lightning_quiet
 from mmvq_train.rundir import fill, load_module, save_module, write_json
 from mmvq_train.vqshape.config import Recipe, VQShapeConfig, config_from, differing
 from mmvq_train.vqshape.model import VQShape
@@ -121,18 +120,12 @@ def _begin(run: Path, config: VQShapeConfig, recipe: Recipe, series: Tensor, see
 
 
 def _fit(stage: Pretraining, log: Path, **trainer_options: Any) -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     checkpoint = _checkpoint(log)
     saver = ModelCheckpoint(
         dirpath=log, filename=checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True
     )
     L.seed_everything(stage.seed, verbose=False)
-    with warnings.catch_warnings():
-        # Series lie in memory, so workers would only cost; a leg may be shorter than what is between lines of the log.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*The number of training batches.*")
-        warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists.*")
-        warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
+    with lightning_quiet():
         try:
             trainer = L.Trainer(
                 max_epochs=stage.legs,
@@ -151,10 +144,7 @@ def _fit(stage: Pretraining, log: Path, **trainer_options: Any) -> None:
         if going_on:
             _check_readable(checkpoint)
             say(f"going on from {checkpoint}")
-        try:
-            trainer.fit(stage, ckpt_path=str(checkpoint) if going_on else None, weights_only=True)
-        except SystemExit:  # how Lightning ends on Ctrl-C, with a status of its own
-            raise KeyboardInterrupt from None
+        trainer.fit(stage, ckpt_path=str(checkpoint) if going_on else None, weights_only=True)
 
 
 def _check_readable(checkpoint: Path) -> None:

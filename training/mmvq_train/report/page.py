@@ -14,15 +14,15 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from mmvq_train.code_maps import activity_maps, evidence_charts, sub_action_maps, wearer_maps
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.data import WindowSet
 from mmvq_train.drawings import AXES, AXIS_NAMES, columns, curves, heat_map, number, percent, progress
 from mmvq_train.evaluate import Judged
-from mmvq_train.maps import thumb_colours
 from mmvq_train.names import Code
 from mmvq_train.pages import write_page
-from mmvq_train.reasons import Tested, windows
+from mmvq_train.report.code_maps import activity_maps, evidence_charts, sub_action_maps, wearer_maps
+from mmvq_train.report.maps import thumb_colours
+from mmvq_train.report.reasons import Tested, windows
 from mmvq_train.student.model import Student
 
 RARE: Final = 0.1  # of an even share of use: a code ten times rarer than that tells little

@@ -13,8 +13,8 @@ from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.data import WindowSet
 from mmvq_train.drawings import AXES, AXIS_NAMES, Span, curves, number, signal_panels
 from mmvq_train.evaluate import Judged
-from mmvq_train.matrices import lanes
 from mmvq_train.names import Code
+from mmvq_train.report.matrices import lanes
 from mmvq_train.student.model import Student
 
 TYPICAL: Final = 6  # windows shown, of different labels

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from mmvq_train.drawings import number, percent
-from mmvq_train.maps import SHADES, Panel, Row, cell_map, scale, shade_map, time_columns
-from mmvq_train.matrices import Ints, Use, by_peak, evidence, meaning, shares, usage
-from mmvq_train.reasons import Tested
+from mmvq_train.report.maps import SHADES, Panel, Row, cell_map, scale, shade_map, time_columns
+from mmvq_train.report.matrices import Ints, Use, by_peak, evidence, meaning, shares, usage
+from mmvq_train.report.reasons import Tested
 
 MOST_WEARERS: Final = 24  # columns of a map: those with the most windows
 FEWEST_PIECES: Final = 10  # that got a code, before what they are pieces of tells anything

@@ -1,0 +1,6 @@
+"""report.html, a run to look at: page (the whole), reasons (windows and their pieces), code_maps (what the maps show),
+maps (how they are drawn), matrices (the numbers)."""
+
+from mmvq_train.report.page import write_report
+
+__all__ = ["write_report"]
