@@ -2,7 +2,7 @@
 
 After the balancer of EnCodec (Défossez et al. 2022, arXiv 2210.13438, section 3.4): each loss's gradient at the place
 where all of them meet is scaled to the length that its share says. And a floor under one of them: a loss that must not
-get worse than it was gets a larger share for as long as it does.
+get worse than it was has the update to itself for as long as it is.
 """
 
 import math
@@ -12,9 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-STEP: Final = 0.5  # of the pressure's logarithm, at a loss of twice what is allowed
-MOST: Final = 1e3  # times the share: nothing else is left of the update then
-MEMORY: Final = 0.98  # of the loss's moving average: about fifty batches
+MEMORY: Final = 0.95  # of the watched loss's moving average: about twenty batches
 
 
 class Balancer(nn.Module):
@@ -29,14 +27,9 @@ class Balancer(nn.Module):
         self.shares = dict(shares)
         self.register_buffer("length", torch.zeros(len(self.names)))
 
-    def gradient(
-        self, losses: Mapping[str, Tensor], meeting: Tensor, pressure: Mapping[str, float] | None = None
-    ) -> Tensor:
-        """The balanced gradient of the losses given, at `meeting`, of its shape and of about unit length.
-
-        pressure: factors on shares, for this step.
-        """
-        weight = {name: self.shares[name] * (pressure or {}).get(name, 1.0) for name in self.names if name in losses}
+    def gradient(self, losses: Mapping[str, Tensor], meeting: Tensor) -> Tensor:
+        """The balanced gradient of the losses given, at `meeting`, of its shape and of about unit length."""
+        weight = {name: self.shares[name] for name in self.names if name in losses}
         whole = sum(weight.values())
         total = torch.zeros_like(meeting)
         for i, name in enumerate(self.names):
@@ -51,32 +44,26 @@ class Balancer(nn.Module):
 
 
 class Floor(nn.Module):
-    """Keeps a loss at most `allowed` times what it was: the pressure on it grows while it is above, and lets go below.
+    """Keeps a loss at most `allowed` times what it was: tells when it is above, so that nothing else is learnt then.
 
-    A multiplier of a constraint, moved by its violation (dual ascent), in steps of its logarithm so that it stays
-    positive. Values are buffers, so that a resumed run goes on.
+    The switching subgradient of a constrained minimum (Polyak 1967). Values are buffers, so that a resumed run goes on.
     """
 
     average: Tensor
     reference: Tensor
-    pressure: Tensor
 
     def __init__(self, allowed: float) -> None:
         super().__init__()
         self.allowed = allowed
         for name in ("average", "reference"):
             self.register_buffer(name, torch.zeros(()))
-        self.register_buffer("pressure", torch.ones(()))
 
     @torch.no_grad()
-    def watch(self, loss: Tensor, free: bool) -> float:
-        """Take note of a step's loss; the pressure to use. `free`: nothing competes with it yet, so this is what it can
-        be, and the reference."""
+    def broken(self, loss: Tensor, free: bool) -> bool:
+        """Take note of a step's loss; whether the constraint is violated. `free`: nothing competes with it yet, so this
+        is what it can be, and the reference."""
         loss = loss.detach()
         self.average.copy_(torch.where(self.average > 0, MEMORY * self.average + (1 - MEMORY) * loss, loss))
         if free:
             self.reference.copy_(self.average)
-        elif math.isfinite(self.allowed) and self.reference > 0:
-            above = self.average / (self.allowed * self.reference) - 1
-            self.pressure.mul_(torch.exp(STEP * above)).clamp_(1.0, MOST)
-        return float(self.pressure)
+        return not free and math.isfinite(self.allowed) and bool(self.average > self.allowed * self.reference)

@@ -66,7 +66,7 @@ class CodebookStage(Stage):
             (model.decoder(q.z) - p.shape).square().mean(-1).mean() for p, q in zip(pieces, quantised, strict=True)
         ]).mean()
         losses = {"shape": shape, "whole": F.mse_loss(model.rebuild(features, hidden), batch.x)}
-        pressure = self.floor.watch(shape, alone)
+        broken = self.floor.broken(shape, alone)
         heads = torch.zeros_like(shape)
         if not alone:
             losses["class"] = weighted_cross_entropy(model.logits(hidden), batch.y, self.get_buffer("frequency"))
@@ -76,7 +76,8 @@ class CodebookStage(Stage):
         optimiser, schedule = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimiser, LightningOptimizer) and isinstance(schedule, LRScheduler)
         optimiser.zero_grad()
-        balanced = None if settled else self.balancer.gradient(losses, meeting, {"shape": pressure})
+        competing = {"shape": shape} if broken else losses
+        balanced = None if settled else self.balancer.gradient(competing, meeting)
         self.manual_backward(heads + torch.stack(list(losses.values())).sum())
         if balanced is not None:
             # The commitment pulls z to its code where they meet; the straight-through losses do the rest.
@@ -90,7 +91,7 @@ class CodebookStage(Stage):
         commitment = torch.stack([q.commitment for q in quantised]).mean()
         self.note(
             **{name: value.detach() for name, value in losses.items()}, commitment=commitment.detach(),
-            pressure=pressure,
+            broken=float(broken),
         )
 
     def _text_losses(
