@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WISDM ?= ../shared/data/wisdm_watch
 PACKAGED := runtime/mmvq_run/packaged
 
-.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-peers bench-ablation ablation bench-fresh-clone
+.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-peers bench-ablation ablation bench-fresh-clone
 
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
@@ -46,8 +46,11 @@ bench-composite: $(VENV)/.dev    ## whether a token's sub-action is the right on
 bench-codebook: $(VENV)/.dev     ## shape codes: accuracy, truth, stability, trade-off, text controls (hours; goes on if stopped)
 	$(BIN)/python benchmarks/codebook.py $(dir $(WISDM))
 
-bench-uea: $(VENV)/.dev          ## four UEA sets: VQShape's features and ours (about an hour)
+bench-uea: $(VENV)/.dev          ## four UEA sets: our features in one linear layer (about an hour)
 	$(BIN)/python benchmarks/uea.py $(dir $(WISDM))uea_motion
+
+bench-vqshape: $(VENV)/.dev      ## plain VQShape on the wrist recordings and on UEA (about an hour; goes on if stopped)
+	$(BIN)/python benchmarks/vqshape.py $(dir $(WISDM))
 
 bench-peers: $(VENV)/.bench      ## MiniRocket on the windows of bench-codebook (about 20 minutes)
 	$(BIN)/python benchmarks/peers.py $(dir $(WISDM))

@@ -1,4 +1,4 @@
-"""Write docs/codebook.md, what shape codes are worth, from benchmarks/results/codebook.json and peers.json.
+"""Write docs/codebook.md, what shape codes are worth, from codebook, peers, vqshape and uea.json in benchmarks/results.
 
     python scripts/make_codebook_page.py
 """
@@ -26,7 +26,17 @@ bench-codebook` makes both anew, and goes on where it stopped. People of fold 0,
 - **stay**: share of moving pieces that keep their code under 10 mg of noise, a shift by one sample, a remount at 15°.
 - **in set**: sub-action probability of the codebook's action decoder inside the true label's set, beside chance.
 
-{tables}"""
+{tables}
+## UEA, accuracy
+Features in one linear layer: tokens (position by position) or histograms (how often each code). Ours: codes learnt on
+the set's own training part, sizes and lengths chosen there by cross-validation (`uea.json`). VQShape
+(`vqshape.json`): one net of {weights}, {steps} steps of {batch} on a CPU, on everything that trains on this page;
+published are {published}.
+
+| set | ours, tokens | ours, histogram | VQShape, tokens | VQShape, histogram |
+|---|---|---|---|---|
+{uea}
+"""
 
 HEAD = """\
 | codebook | macro-F1 | shape error | perplexity | twins | stay: noise, shift, remount | in set |
@@ -36,20 +46,34 @@ HEAD = """\
 
 def main() -> None:
     """Write the page."""
-    folder = ROOT / "benchmarks" / "results"
-    results = json.loads((folder / "codebook.json").read_text())
-    peers = folder / "peers.json"
-    beside = json.loads(peers.read_text())["minirocket_ridge"] if peers.exists() else {}
+    results, peers, vqshape, uea = (
+        json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+        for name in ("codebook", "peers", "vqshape", "uea")
+    )
     tables = []
     for name, found in results["data"].items():
         rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
         text = f"## {NAMES[name]}\n{len(_people(found))} people.\n\n{HEAD}{rows}\n"
-        if name in beside:
-            text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {_short(beside[name]['macro_f1'])}.\n"
+        plain = vqshape["sets"][name]
+        text += (
+            f"\nOn the same windows: MiniRocket + ridge {_short(peers['minirocket_ridge'][name]['macro_f1'])} "
+            f"(`peers.json`); plain VQShape {_short(plain['token']['macro_f1'])} by tokens, "
+            f"{_short(plain['histogram']['macro_f1'])} by histograms (`vqshape.json`, see below).\n"
+        )
         tables.append(text + "\n" + _paired(found["real_text_less_paired_over_people_95"]))
-    page = PAGE.format(date=results["date"][:10], machine=results["machine"], tables="\n".join(tables))
+    page = PAGE.format(
+        date=results["date"][:10], machine=results["machine"], tables="\n".join(tables),
+        weights=f"{vqshape['weights'] / 1e6:.1f} M weights", steps=vqshape["pretraining"]["max_steps"],
+        batch=vqshape["pretraining"]["batch"], published=vqshape["published"],
+        uea="\n".join(_uea(name, uea["sets"][name], vqshape["sets"][name]) for name in uea["sets"]),
+    )
     with atomic(ROOT / "docs" / "codebook.md") as part:
         part.write_text(page, encoding="utf-8")
+
+
+def _uea(name: str, ours: dict[str, Any], vqshape: dict[str, Any]) -> str:
+    found = [_short(who[kind]["accuracy"]) for who in (ours, vqshape) for kind in ("token", "histogram")]
+    return f"| {name} | {' | '.join(found)} |"
 
 
 def _people(found: dict[str, Any]) -> dict[str, float]:
