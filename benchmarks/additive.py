@@ -2,6 +2,8 @@
 
 A token is its codes, offsets and log-scales, computed once by a frozen codebook, for the windows as they are and for
 turned copies. One small network a length reads it; outputs are summed over all tokens (the student's own, DESIGN 4).
+What quantising costs is told by the same classifier on the shapes as they are: no codebook of these pieces can bring
+more.
 """
 
 from typing import Any
@@ -70,30 +72,44 @@ def kmeans_codebook(layout: Layout, size: int, train: WindowSet, classes: int) -
     return book
 
 
+class Unquantised(Student):
+    """Reads shapes (B, T, S, points) where the student reads codes (B, T, S)."""
+
+    def weigh(self, i: int, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+        """As the student's, a matrix a stream in the place of the table of codes."""
+        seen = torch.einsum("btsp,spe->btse", codes, self.embed[i].unflatten(0, (self.layout.streams, -1)))
+        return self.read(i, seen, attributes)
+
+
 @torch.no_grad()
-def tokens(book: ShapeCodebook, x: Tensor, turned: int | None = None) -> list[Tensor]:
-    """Codes int16 (N, T, S) and attributes half (N, T, A, 2) of windows x; `turned`: of a copy, turned by that seed."""
+def tokens(book: ShapeCodebook, x: Tensor, turned: int | None = None, quantised: bool = True) -> list[Tensor]:
+    """Codes int16 (N, T, S), or shapes half (N, T, S, points), and attributes half (N, T, A, 2) of windows x; `turned`:
+    of a copy, turned by that seed."""
     generator = torch.Generator().manual_seed(turned or 0)
     codes, attributes = [], []
     for part in x.split(512):
         if turned is not None:
             part = augment(part, RECIPE.rotation_deg, RECIPE.gain, generator)
         pieces, z = book.encode(part)
-        found = [nearest(values, own.codes) for values, own in zip(z, book.books(), strict=True)]
-        codes.append(torch.cat(found, dim=1).to(torch.int16))
+        if quantised:
+            found = [nearest(values, own.codes).to(torch.int16) for values, own in zip(z, book.books(), strict=True)]
+        else:
+            found = [p.shape.half() for p in pieces]
+        codes.append(torch.cat(found, dim=1))
         attributes.append(torch.cat([attribute_inputs(p) for p in pieces], dim=1).half())
     return [torch.cat(codes), torch.cat(attributes)]
 
 
 def additive(
-    book: ShapeCodebook, train: WindowSet, test: WindowSet, classes: int, seed: int
+    book: ShapeCodebook, train: WindowSet, test: WindowSet, classes: int, seed: int, quantised: bool = True
 ) -> npt.NDArray[np.int64]:
     """The test windows' labels as the classifier says them."""
     r = RECIPE
-    copies = [tokens(book, train.x, None if i == 0 else 1000 * seed + i) for i in range(COPIES)]
+    copies = [tokens(book, train.x, None if i == 0 else 1000 * seed + i, quantised) for i in range(COPIES)]
     torch.manual_seed(seed)
     size, dim = book.books()[0].codes.shape
-    net = Student(book.layout, size, dim, classes, 1, r.width, r.embedding, r.dropout)
+    kind, inputs = (Student, size) if quantised else (Unquantised, book.layout.points)
+    net = kind(book.layout, inputs, dim, classes, 1, r.width, r.embedding, r.dropout)
     weights = [*net.embed, *net.networks.parameters(), *net.contribute.parameters(), net.bias]
     batches = len(train) // r.batch
     optimiser = torch.optim.AdamW(weights, r.learning_rate, weight_decay=r.weight_decay)
@@ -115,7 +131,7 @@ def additive(
                 mean.update_parameters(net)
     averaged: Any = mean.module
     averaged.eval()
-    codes, attributes = tokens(book, test.x)
+    codes, attributes = tokens(book, test.x, quantised=quantised)
     with torch.no_grad():
         parts = zip(codes.split(512), attributes.split(512), strict=True)
         return torch.cat([_logits(averaged, c, a, None).argmax(-1) for c, a in parts]).numpy()
@@ -131,7 +147,8 @@ def scores(truth: WindowSet, guess: npt.NDArray[np.int64]) -> dict[str, Any]:
 
 def _logits(net: Student, codes: Tensor, attributes: Tensor, keep: Tensor | None) -> Tensor:
     counts = net.layout.counts
-    parts = zip(codes.long().split(counts, dim=1), attributes.float().split(counts, dim=1), strict=True)
+    codes = codes.float() if codes.is_floating_point() else codes.long()
+    parts = zip(codes.split(counts, dim=1), attributes.float().split(counts, dim=1), strict=True)
     counted = torch.cat([net.weigh(i, c, a)[0] for i, (c, a) in enumerate(parts)], dim=1)
     if keep is not None:
         counted = counted * keep[..., None]

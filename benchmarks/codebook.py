@@ -66,6 +66,7 @@ ALTERNATIVES: dict[str, dict[str, Any]] = {
 }
 # Rows of every data set, each with SEEDS seeds: how its codebook is trained (None: k-means).
 ROWS: dict[str, dict[str, Any] | None] = {"k-means": None, **{f"{text} text": {"text": text} for text in CONTROLS}}
+UNQUANTISED = "no codes: shapes as they are"  # on every data set, with the first seed: what codes could bring at most
 MORE = TRADE_OFF | ALTERNATIVES  # on WISDM, with the first seed
 
 
@@ -88,6 +89,7 @@ def main() -> None:
     for name in [name for name in DATA if name in sys.argv] or DATA:
         bench = prepare(folder, name, inner)
         plan = [(row, how, seed) for seed in range(SEEDS) for row, how in ROWS.items()]
+        plan += [(UNQUANTISED, None, 0)]
         if name == "wisdm_watch":
             plan += [(row, how, 0) for row, how in MORE.items()]
         for row, how, seed in plan:
@@ -122,10 +124,14 @@ def make(bench: Bench, folder: Path, name: str, how: dict[str, Any] | None, seed
     if path.exists():
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    row = judged(bench, bench.yardstick, seed) if how is None else trained(bench, how, seed)
+    if name == UNQUANTISED:
+        guess = additive(bench.yardstick, bench.train, bench.test, len(bench.labels), seed, quantised=False)
+        row = scores(bench.test, guess)
+    else:
+        row = judged(bench, bench.yardstick, seed) if how is None else trained(bench, how, seed)
     write_json(path, {"row": name, "seed": seed, "commit": commit()} | row)
-    say(f"{bench.name}, {name}, seed {seed}: macro-F1 {row['macro_f1']:.4f}, shape error "
-        f"{row['shape_error_ratio']:.3f} times k-means', {row['seconds']:.0f} s")
+    truth = f", shape error {row['shape_error_ratio']:.3f} times k-means'" if "shape_error_ratio" in row else ""
+    say(f"{bench.name}, {name}, seed {seed}: macro-F1 {row['macro_f1']:.4f}{truth}")
     return True
 
 
@@ -135,7 +141,7 @@ def collected(folder: Path, config: Config) -> dict[str, Any]:
     for path in sorted(folder.glob("*.json")):
         row = json.loads(path.read_text())
         found.setdefault(row["row"], []).append(row)
-    found = {name: found[name] for name in ROWS | MORE if name in found}  # in the order of this file
+    found = {name: found[name] for name in [*ROWS, UNQUANTISED, *MORE] if name in found}  # in the order of this file
     people = {name: {row["seed"]: row["per_subject"] for row in rows} for name, rows in found.items()}
     return {
         "codebook": asdict(config.codebook), "pieces": asdict(config.pieces),
@@ -249,7 +255,7 @@ def summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
         if isinstance(value, float)
     }
     out["macro_f1_per_seed"] = {str(row["seed"]): row["macro_f1"] for row in rows}
-    for key in ("shape_error_ratio_by_length", "perplexity_share_by_length"):
+    for key in {"shape_error_ratio_by_length", "perplexity_share_by_length"} & rows[0].keys():
         out[key] = np.mean([row[key] for row in rows], axis=0).tolist()
     if "in_set" in rows[0]:
         out["in_set"] = {key: float(np.mean([row["in_set"][key] for row in rows])) for key in rows[0]["in_set"]}

@@ -35,7 +35,7 @@ SETS: Final = ("Epilepsy", "BasicMotions", "RacketSports", "UWaveGestureLibrary"
 # Pieces as shares of the series; hops are half of each.
 SHARES: Final = {"short": (0.1, 0.2, 0.4), "all": (0.1, 0.2, 0.5, 1.0), "long": (0.25, 0.5, 1.0)}
 SIZES: Final = (16, 32, 64)
-STEPS: Final = 2000  # of our codebook's training: a minute
+STEPS: Final = 1000  # of our codebook's training: half a minute
 LEAST: Final = 4  # samples in a piece
 
 

@@ -83,6 +83,8 @@ def _people(found: dict[str, Any]) -> dict[str, float]:
 
 def _row(name: str, f: dict[str, Any]) -> str:
     seeds = " ".join(_short(value) for value in f["macro_f1_per_seed"].values())
+    if "shape_error_ratio" not in f:
+        return f"| {name} | {_short(f['macro_f1'])} ({seeds}) | – | – | – | – | – |"
     stay = " ".join(_short(f[key], 2) for key in ("noise_10_mg", "shift_1_sample", "remount_15_deg"))
     inside = f"{_short(f['in_set']['share'], 2)} ({_short(f['in_set']['chance'], 2)})" if "in_set" in f else "–"
     return (

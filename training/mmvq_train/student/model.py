@@ -143,7 +143,10 @@ class Student(nn.Module):
         """What tokens of the i-th length count, (B, T, C), and their embeddings (B, T, width): codes (B, T, S) and
         attributes as a network likes them (B, T, A, 2) are all that it sees."""
         row = codes + self.size * torch.arange(self.layout.streams, device=codes.device)
-        embedded = F.embedding(row, self.embed[i])
+        return self.read(i, F.embedding(row, self.embed[i]), attributes)
+
+    def read(self, i: int, embedded: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+        """As `weigh`, of codes that are looked up already (B, T, S, embedding)."""
         features = torch.cat([embedded.flatten(2), attributes.flatten(2)], dim=-1)
         # Tokens as rows of a matrix: exported as one Gemm a layer, which int8 kernels take whole with bias and ReLU.
         hidden = self.networks[i](features.flatten(0, 1))
