@@ -64,6 +64,10 @@ def test_without_a_floor_nothing_breaks():
     assert not any(watched(floor, 4.0, 100))
 
 
+def test_without_a_time_alone_nothing_breaks():
+    assert not any(watched(Floor(1.05), 4.0, 100))
+
+
 def test_a_quadratic_pulled_away_stays_where_the_floor_lets_it():
     """Minimise b with a as constraint: the switch ends at the constraint's edge, the plain sum far beyond it."""
     def ends(allowed: float) -> float:

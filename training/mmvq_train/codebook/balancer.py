@@ -5,7 +5,6 @@ where all of them meet is scaled to the length that its share says. And a floor 
 get worse than it was has the update to itself for as long as it is.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -66,4 +65,5 @@ class Floor(nn.Module):
         self.average.copy_(torch.where(self.average > 0, MEMORY * self.average + (1 - MEMORY) * loss, loss))
         if free:
             self.reference.copy_(self.average)
-        return not free and math.isfinite(self.allowed) and bool(self.average > self.allowed * self.reference)
+        # Without a time alone there is no reference, and nothing to be above.
+        return not free and bool(self.reference > 0) and bool(self.average > self.allowed * self.reference)
