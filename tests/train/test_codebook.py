@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mmvq_bridge.command import BadInput
 from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets
 from mmvq_train.codebook.losses import (
     action_loss,
@@ -211,6 +212,18 @@ def test_shapes_are_learnt_alone_before_text_and_labels_have_a_say(tmp_path):
     fresh = CodebookStage(stage_config(), windows(), 3, targets()).model
     assert torch.equal(stage.model.text.project.weight, fresh.text.project.weight)
     assert not torch.equal(stage.model.encoder.linear.weight, fresh.encoder.linear.weight)
+
+
+def test_a_stage_does_not_go_on_from_a_checkpoint_that_would_run_code(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    (tmp_path / "log").mkdir()
+    torch.save({"state_dict": Trap()}, tmp_path / "log" / "codebook.ckpt")
+    with pytest.raises(BadInput, match=r"codebook\.ckpt: cannot be gone on from; remove it"):
+        trained(None, tmp_path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_codes_stand_still_while_their_readers_settle(tmp_path):

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -17,6 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from mmvq_bridge.command import BadInput
 from mmvq_train.config import Accelerator
 from mmvq_train.data import WindowSet, augment
 
@@ -104,9 +106,11 @@ class Stage(L.LightningModule):
 def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: float = 0.0) -> None:
     """Train `stage`; checkpoints in run/log/<name>.ckpt, which an interrupted run is resumed from.
 
-    average: share of the last epochs over which weights are averaged (exponentially).
+    average: share of the last epochs over which weights are averaged (exponentially). Raises BadInput for a checkpoint
+    that cannot be read.
     """
     checkpoint = run / "log" / f"{name}.ckpt"
+    earlier = resumable(checkpoint)
     saver = ModelCheckpoint(
         dirpath=checkpoint.parent, filename=name, enable_version_counter=False, save_on_train_epoch_end=True
     )
@@ -129,9 +133,24 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
             log_every_n_steps=10,
         )
         _keep_curves(run / "log" / name)
-        trainer.fit(stage, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
+        trainer.fit(stage, ckpt_path=earlier, weights_only=True)
     stage.cpu().eval()
     checkpoint.unlink(missing_ok=True)
+
+
+def resumable(checkpoint: Path) -> str | None:
+    """The checkpoint, if there is one to go on from. Raises BadInput naming one that cannot be read.
+
+    Only tensors and plain values are read (weights_only, here and where Lightning loads it): a file that asks for
+    anything else is refused before it can run. The file is mapped, not copied.
+    """
+    if not checkpoint.exists():
+        return None
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except (UnpicklingError, RuntimeError, OSError, EOFError, ValueError):
+        raise BadInput(f"{checkpoint}: cannot be gone on from; remove it and this stage starts anew") from None
+    return str(checkpoint)
 
 
 @contextmanager

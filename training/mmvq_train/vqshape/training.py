@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Final
 
 import lightning as L
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from mmvq_bridge.command import BadInput, say
 from mmvq_train.config import Accelerator
-from mmvq_train.fitting import lightning_quiet
+from mmvq_train.fitting import lightning_quiet, resumable
 from mmvq_train.rundir import fill, load_module, save_module, write_json
 from mmvq_train.vqshape.config import Recipe, VQShapeConfig, config_from, differing
 from mmvq_train.vqshape.model import VQShape
@@ -121,6 +120,7 @@ def _begin(run: Path, config: VQShapeConfig, recipe: Recipe, series: Tensor, see
 
 def _fit(stage: Pretraining, log: Path, **trainer_options: Any) -> None:
     checkpoint = _checkpoint(log)
+    earlier = resumable(checkpoint)
     saver = ModelCheckpoint(
         dirpath=log, filename=checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True
     )
@@ -140,18 +140,9 @@ def _fit(stage: Pretraining, log: Path, **trainer_options: Any) -> None:
             )
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise BadInput(f"Lightning cannot use --devices, --strategy or --precision as given: {error}") from None
-        going_on = checkpoint.exists()
-        if going_on:
-            _check_readable(checkpoint)
-            say(f"going on from {checkpoint}")
-        trainer.fit(stage, ckpt_path=str(checkpoint) if going_on else None, weights_only=True)
-
-
-def _check_readable(checkpoint: Path) -> None:
-    try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError):
-        raise BadInput(f"{checkpoint}: cannot be gone on from; remove it and this run starts anew") from None
+        if earlier:
+            say(f"going on from {earlier}")
+        trainer.fit(stage, ckpt_path=earlier, weights_only=True)
 
 
 def _checkpoint(log: Path) -> Path:
