@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from common import macro_f1, write_result
+from common import write_result
 from torch import Tensor
 
 from mmvq_bridge.command import say
@@ -29,7 +29,8 @@ from mmvq_train.data import WindowSet
 from mmvq_train.fitting import fit
 from mmvq_train.pieces import Layout
 from mmvq_train.vqshape import Source, linear_probe, read_sources
-from mmvq_train.vqshape.probe import cross_validated
+from mmvq_train.vqshape.evaluate import KINDS, scores
+from mmvq_train.vqshape.probe import cross_validated, standardised
 
 SETS: Final = ("Epilepsy", "BasicMotions", "RacketSports", "UWaveGestureLibrary")
 # Pieces as shares of the series; hops are half of each.
@@ -56,19 +57,22 @@ def main() -> None:
         about = {"train": len(y), "test": len(source.test.y), "channels": source.train.x.shape[1]}
         rows[source.name] = about | ours(source)
         say(f"{source.name}: {rows[source.name]}")
-    kinds = ("token", "histogram")
-    mean = {kind: float(np.mean([row[kind]["accuracy"] for row in rows.values()])) for kind in kinds}
+    mean = {kind: float(np.mean([row[kind]["accuracy"] for row in rows.values()])) for kind in KINDS}
     say(f"mean accuracy: {mean}")
-    write_result("uea", 0, {"sets": rows, "mean_accuracy": mean})
+    tried = {"steps": STEPS, "codes": SIZES, "lengths_as_shares": SHARES}
+    write_result("uea", 0, {"tried": tried, "sets": rows, "mean_accuracy": mean})
 
 
 def ours(source: Source) -> dict[str, Any]:
     """Of all configurations the one with the best cross-validated macro-F1, for each kind of features."""
     found = {(size, name): features(source, size, SHARES[name]) for size in SIZES for name in SHARES}
     out = {}
-    for kind in ("token", "histogram"):
-        best = max(found, key=lambda key, kind=kind: cross_validated(_standard(found[key], kind), source.train.y)[1])
-        out[kind] = judged(source, *getattr(found[best], kind)) | {"codes": best[0], "lengths": best[1]}
+    for kind in KINDS:
+        seen = {key: getattr(both, kind)[0] for key, both in found.items()}
+        chosen = {key: cross_validated(standardised(x, x), source.train.y)[1] for key, x in seen.items()}
+        best = max(chosen, key=lambda key, chosen=chosen: chosen[key])
+        guess = linear_probe(seen[best], source.train.y, getattr(found[best], kind)[1])
+        out[kind] = scores(source.test.y, guess) | {"codes": best[0], "lengths": best[1]}
     return out
 
 
@@ -102,20 +106,6 @@ def _both(book: ShapeCodebook, x: Tensor) -> tuple[npt.NDArray[np.float32], npt.
         tokens.append(torch.cat([own.codes[codes], attribute_inputs(p)], dim=-1).flatten(1))
         counts.append(torch.nn.functional.one_hot(codes, len(own.codes)).sum(1).flatten(1).float())
     return torch.cat(tokens, dim=1).numpy(), torch.cat(counts, dim=1).numpy()
-
-
-def _standard(features: Ours, kind: str) -> npt.NDArray[np.float32]:
-    """Training features of a kind, standardised as the probe does."""
-    x: npt.NDArray[np.float32] = getattr(features, kind)[0]
-    deviation = x.std(0)
-    return (x - x.mean(0)) / np.where(deviation > 1e-6, deviation, 1)
-
-
-def judged(
-    source: Source, train: npt.NDArray[np.float32], test: npt.NDArray[np.float32]
-) -> dict[str, float]:
-    guess = linear_probe(train, source.train.y, test)
-    return {"accuracy": float((guess == source.test.y).mean()), "macro_f1": macro_f1(source.test.y, guess)}
 
 
 if __name__ == "__main__":

@@ -50,11 +50,11 @@ def main() -> None:
         json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
         for name in ("codebook", "peers", "vqshape", "uea")
     )
-    peers, tables = peers["minirocket_ridge"], []
+    rocket, tables = peers["minirocket_ridge"], []
     for name, found in results["data"].items():
         rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
         text = f"## {NAMES[name]}\n{len(_people(found))} people.\n\n{HEAD}{rows}\n"
-        text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {_short(peers[name]['macro_f1'])}.\n"
+        text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {_short(rocket[name]['macro_f1'])}.\n"
         if name in vqshape["sets"]:
             kinds = [_short(vqshape["sets"][name][kind]["macro_f1"]) for kind in ("token", "histogram")]
             text += f"Plain VQShape (`vqshape.json`, see below): {kinds[0]} by tokens, {kinds[1]} by histograms.\n"

@@ -27,12 +27,16 @@ def linear_probe(
     Features are standardised by the training part. The regularisation is the one with the best macro-F1 in
     cross-validation on the training part; groups (N,), the subjects, keep one person's windows on one side.
     """
-    mean, deviation = train_features.mean(0), train_features.std(0)
-    deviation = np.where(deviation > 1e-6, deviation, 1)  # what never varies stays 0
-    train, test = (train_features - mean) / deviation, (test_features - mean) / deviation
+    train, test = (standardised(part, train_features) for part in (train_features, test_features))
     strength, _ = cross_validated(train, y, groups)
     found: Labels = _fitted(strength, train, y).predict(test)
     return found
+
+
+def standardised(x: Features, by: Features) -> Features:
+    """x (N, F) with the means and deviations of `by` taken out; what never varies there stays 0."""
+    deviation = by.std(0)
+    return (x - by.mean(0)) / np.where(deviation > 1e-6, deviation, 1)
 
 
 def folds(y: Labels, groups: npt.NDArray[Any] | None) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
