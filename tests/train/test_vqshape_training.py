@@ -187,8 +187,8 @@ def test_series_that_cannot_be_learnt_from_are_refused_before_there_is_a_directo
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_gpu_that_is_not_there_is_said(tmp_path: Path):
+def test_a_gpu_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BadInput, match="torch sees no GPU"):
         pretrain(TINY, series(), tmp_path / "run", QUICK, accelerator="gpu")
 
