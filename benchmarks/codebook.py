@@ -66,7 +66,7 @@ ALTERNATIVES: dict[str, dict[str, Any]] = {
 }
 # Rows of every data set, each with SEEDS seeds: how its codebook is trained (None: k-means).
 ROWS: dict[str, dict[str, Any] | None] = {"k-means": None, **{f"{text} text": {"text": text} for text in CONTROLS}}
-UNQUANTISED = "no codes: shapes as they are"  # on every data set, with the first seed: what codes could bring at most
+UNQUANTISED = "no codes: shapes as they are"  # on every data set, with the first seed
 MORE = TRADE_OFF | ALTERNATIVES  # on WISDM, with the first seed
 
 
