@@ -2,8 +2,8 @@
 
 A token is its codes, offsets and log-scales, computed once by a frozen codebook, for the windows as they are and for
 turned copies. One small network a length reads it; outputs are summed over all tokens (the student's own, DESIGN 4).
-Beside it the same classifier on the shapes as they are, read by a linear map where codes have a table (no upper bound: a
-table is the freer reader).
+Beside it the same classifier on the shapes as they are, read by a linear map where codes have a table (no upper bound:
+a table is the freer reader).
 """
 
 from typing import Any
