@@ -10,7 +10,7 @@ and guidance, and the alternatives (joint codes, methods, targets, fusion, kinds
 windows is in benchmarks/peers.py.
 
 Every row is a file in results/codebook as soon as it is there, so an interrupted benchmark goes on and two processes
-may work on a data set each (name it). Rows of other code or another recipe must be deleted first.
+may work on a data set each (name it). Rows of other code must be deleted first; those of another classifier are told.
 """
 
 import json
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from additive import COPIES, DATA, RECIPE, USED, additive, kmeans_codebook, scores, windows
+from additive import COPIES, DATA, READ_HOPS_S, RECIPE, USED, additive, kmeans_codebook, read_on, scores, windows
 from common import RESULTS, commit, paired_over_people, write_result
 from torch import Tensor
 
@@ -101,7 +101,6 @@ def write(part: Path) -> None:
     """results/codebook.json of all rows that are there, so that it is true also of a benchmark that was stopped."""
     write_result("codebook", 0, {
         "test": "people of fold 0; everybody else trains",
-        "classifier": {key: getattr(RECIPE, key) for key in USED} | {"copies": COPIES},
         "data": {name: collected(part / name, DATA[name]) for name in DATA if (part / name).exists()},
     })
 
@@ -114,7 +113,8 @@ def prepare(folder: Path, name: str, inner: bool) -> Bench:
     labels, train, test = windows(config, str(config.fold), "0" if inner else None)
     say(f"{name}: {len(train)} windows of {len(set(train.subject))} people, tested on {len(test)} of "
         f"{len(set(test.subject))}")
-    yardstick = kmeans_codebook(config.layout, config.codebook.size, train, len(labels))
+    hops = READ_HOPS_S.get(name, config.layout.hops_s)
+    yardstick = read_on(kmeans_codebook(config.layout, config.codebook.size, train, len(labels)), hops)
     return Bench(name, config, labels, train, test, yardstick)
 
 
@@ -129,7 +129,8 @@ def make(bench: Bench, folder: Path, name: str, how: dict[str, Any] | None, seed
         row = scores(bench.test, guess)
     else:
         row = judged(bench, bench.yardstick, seed) if how is None else trained(bench, how, seed)
-    write_json(path, {"row": name, "seed": seed, "commit": commit()} | row)
+    classifier = {key: getattr(RECIPE, key) for key in USED} | {"copies": COPIES}
+    write_json(path, {"row": name, "seed": seed, "commit": commit(), "classifier": classifier} | row)
     truth = f", shape error {row['shape_error_ratio']:.3f} times k-means'" if "shape_error_ratio" in row else ""
     say(f"{bench.name}, {name}, seed {seed}: macro-F1 {row['macro_f1']:.4f}{truth}")
     return True
@@ -142,9 +143,14 @@ def collected(folder: Path, config: Config) -> dict[str, Any]:
         row = json.loads(path.read_text())
         found.setdefault(row["row"], []).append(row)
     found = {name: found[name] for name in [*ROWS, UNQUANTISED, *MORE] if name in found}  # in the order of this file
+    recipes = [row["classifier"] for rows in found.values() for row in rows]
+    if any(recipe != recipes[0] for recipe in recipes):
+        raise SystemExit(f"{folder} holds rows of several classifiers: delete those of the older one")
     people = {name: {row["seed"]: row["per_subject"] for row in rows} for name, rows in found.items()}
     return {
+        "classifier": recipes[0],
         "codebook": asdict(config.codebook), "pieces": asdict(config.pieces),
+        "read_hops_s": READ_HOPS_S.get(folder.name, config.pieces.hops_s),
         "rows": {name: summed(rows) for name, rows in found.items()},
         "real_text_less_paired_over_people_95": {
             name: paired_over_people(*zip(*((people["real text"][s], people[name][s]) for s in both), strict=True))
@@ -165,7 +171,7 @@ def trained(bench: Bench, how: dict[str, Any], seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as log:
         fit(stage, "codebook", Path(log), "cpu")
     seconds = time.perf_counter() - start
-    book = stage.model.eval().requires_grad_(False)
+    book = read_on(stage.model.eval().requires_grad_(False), bench.yardstick.layout.hops_s)
     row = judged(bench, book, seed) | {"codebook_seconds": seconds}
     if book.text is not None:
         row["in_set"] = in_set(book, bench.test, targets.membership)
