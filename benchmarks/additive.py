@@ -27,18 +27,22 @@ from mmvq_train.data import WindowSet, augment, load_dataset
 from mmvq_train.pieces import Layout, Pieces
 from mmvq_train.student import Student
 
-# How the two data sets are cut (DESIGN 5); selfBACK's 100 Hz say no more of it than 50, its stairs want short pieces.
+# How the classifier is trained; what else a student learns plays no part.
+RECIPE = StudentConfig(width=256, embedding=32, epochs=24)
+# How the two data sets are cut (DESIGN 5) and read, chosen on inner splits (docs/lab-log.md). selfBACK's 100 Hz say no
+# more of it than 50; its stairs want short pieces.
 DATA: dict[str, Config] = {
-    "wisdm_watch": Config(train_hop_s=5.0, codebook=CodebookConfig(epochs=8)),
+    "wisdm_watch": Config(
+        train_hop_s=5.0, codebook=CodebookConfig(epochs=8), student=replace(RECIPE, piece_dropout=0.25)
+    ),
     "selfback_wrist": Config(
         rate_hz=50.0, window_s=5.0, hop_s=2.5, train_hop_s=2.5, codebook=CodebookConfig(epochs=12),
         pieces=PiecesConfig((0.1, 0.2, 0.4, 0.8, 1.6, 3.2), (0.25, 0.25, 0.25, 0.5, 0.5, 0.5)),
+        student=replace(RECIPE, piece_dropout=0.75),
     ),
 }
 # Where the classifier reads more pieces than codes are learnt on: the hops, in seconds.
 READ_HOPS_S = {"selfback_wrist": (0.04, 0.1, 0.1, 0.2, 0.2, 0.4)}
-# How the classifier is trained, chosen on inner splits (docs/lab-log.md); what else a student learns plays no part.
-RECIPE = StudentConfig(width=256, embedding=32, epochs=24, piece_dropout=0.75)
 GAIN = 4.0  # on a scale in g, that movements of a wrist are of about unit size
 USED = (
     "width", "embedding", "dropout", "epochs", "batch", "learning_rate", "weight_decay", "smoothing", "piece_dropout",
@@ -125,32 +129,32 @@ def tokens(book: ShapeCodebook, x: Tensor, turned: int | None = None, quantised:
 
 
 def additive(
-    book: ShapeCodebook, train: WindowSet, test: WindowSet, classes: int, seed: int, quantised: bool = True
+    book: ShapeCodebook, recipe: StudentConfig, train: WindowSet, test: WindowSet, classes: int, seed: int,
+    quantised: bool = True,
 ) -> npt.NDArray[np.int64]:
     """The test windows' labels as the classifier says them."""
-    r = RECIPE
     copies = [tokens(book, train.x, None if i == 0 else 1000 * seed + i, quantised) for i in range(COPIES)]
     torch.manual_seed(seed)
     size, dim = book.books()[0].codes.shape
     kind, inputs = (Reader, size) if quantised else (Unquantised, book.layout.points)
-    net = kind(book.layout, inputs, dim, classes, 1, r.width, r.embedding, r.dropout)
+    net = kind(book.layout, inputs, dim, classes, 1, recipe.width, recipe.embedding, recipe.dropout)
     weights = [*net.embed, *net.networks.parameters(), *net.contribute.parameters(), net.bias]
-    batches = len(train) // r.batch
-    optimiser = torch.optim.AdamW(weights, r.learning_rate, weight_decay=r.weight_decay)
-    steps = r.epochs * batches
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, r.learning_rate, total_steps=steps, pct_start=0.1)
+    batches = len(train) // recipe.batch
+    optimiser = torch.optim.AdamW(weights, recipe.learning_rate, weight_decay=recipe.weight_decay)
+    steps = recipe.epochs * batches
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.1)
     mean = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / STEPS_IN_MEMORY)
     )
-    for epoch in range(r.epochs):
+    for epoch in range(recipe.epochs):
         codes, attributes = copies[epoch % COPIES]
-        for rows in torch.randperm(len(train))[: batches * r.batch].split(r.batch):
-            logits = _logits(net, codes[rows], attributes[rows], 1 - r.piece_dropout)
+        for rows in torch.randperm(len(train))[: batches * recipe.batch].split(recipe.batch):
+            logits = _logits(net, codes[rows], attributes[rows], 1 - recipe.piece_dropout)
             optimiser.zero_grad()
-            F.cross_entropy(logits, train.y[rows], label_smoothing=r.smoothing).backward()
+            F.cross_entropy(logits, train.y[rows], label_smoothing=recipe.smoothing).backward()
             optimiser.step()
             schedule.step()
-            if epoch >= r.epochs * (1 - r.average):
+            if epoch >= recipe.epochs * (1 - recipe.average):
                 mean.update_parameters(net)
     averaged: Any = mean.module
     averaged.eval()

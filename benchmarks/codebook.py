@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from additive import COPIES, DATA, READ_HOPS_S, RECIPE, USED, additive, kmeans_codebook, read_on, scores, windows
+from additive import COPIES, DATA, READ_HOPS_S, USED, additive, kmeans_codebook, read_on, scores, windows
 from common import RESULTS, commit, paired_over_people, write_result
 from torch import Tensor
 
@@ -125,11 +125,11 @@ def make(bench: Bench, folder: Path, name: str, how: dict[str, Any] | None, seed
         return False
     folder.mkdir(parents=True, exist_ok=True)
     if name == UNQUANTISED:
-        guess = additive(bench.yardstick, bench.train, bench.test, len(bench.labels), seed, quantised=False)
+        guess = additive(bench.yardstick, bench.config.student, bench.train, bench.test, len(bench.labels), seed, False)
         row = scores(bench.test, guess)
     else:
         row = judged(bench, bench.yardstick, seed) if how is None else trained(bench, how, seed)
-    classifier = {key: getattr(RECIPE, key) for key in USED} | {"copies": COPIES}
+    classifier = {key: getattr(bench.config.student, key) for key in USED} | {"copies": COPIES}
     write_json(path, {"row": name, "seed": seed, "commit": commit(), "classifier": classifier} | row)
     truth = f", shape error {row['shape_error_ratio']:.3f} times k-means'" if "shape_error_ratio" in row else ""
     say(f"{bench.name}, {name}, seed {seed}: macro-F1 {row['macro_f1']:.4f}{truth}")
@@ -147,15 +147,16 @@ def collected(folder: Path, config: Config) -> dict[str, Any]:
     if any(recipe != recipes[0] for recipe in recipes):
         raise SystemExit(f"{folder} holds rows of several classifiers: delete those of the older one")
     people = {name: {row["seed"]: row["per_subject"] for row in rows} for name, rows in found.items()}
+    real = people.pop("real text", {})
     return {
         "classifier": recipes[0],
         "codebook": asdict(config.codebook), "pieces": asdict(config.pieces),
         "read_hops_s": READ_HOPS_S.get(folder.name, config.pieces.hops_s),
         "rows": {name: summed(rows) for name, rows in found.items()},
         "real_text_less_paired_over_people_95": {
-            name: paired_over_people(*zip(*((people["real text"][s], people[name][s]) for s in both), strict=True))
+            name: paired_over_people(*zip(*((real[s], people[name][s]) for s in both), strict=True))
             for name in ROWS
-            if name != "real text" and (both := sorted(people.get(name, {}).keys() & people["real text"].keys()))
+            if (both := sorted(people.get(name, {}).keys() & real.keys()))
         },
     }
 
@@ -181,7 +182,7 @@ def trained(bench: Bench, how: dict[str, Any], seed: int) -> dict[str, Any]:
 def judged(bench: Bench, book: ShapeCodebook, seed: int) -> dict[str, Any]:
     """Accuracy of the additive classifier on its tokens, truth of its shapes, stability of its codes."""
     start = time.perf_counter()
-    guess = additive(book, bench.train, bench.test, len(bench.labels), seed)
+    guess = additive(book, bench.config.student, bench.train, bench.test, len(bench.labels), seed)
     return scores(bench.test, guess) | geometry(bench, book) | stability(book, bench.test.x) | {
         "seconds": time.perf_counter() - start
     }
