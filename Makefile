@@ -11,7 +11,7 @@ demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run
 	BIN=$(BIN) sh scripts/demo.sh
 
 test: $(VENV)/.dev lint      ## everything CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

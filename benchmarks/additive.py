@@ -37,12 +37,12 @@ DATA: dict[str, Config] = {
     ),
     "selfback_wrist": Config(
         rate_hz=50.0, window_s=5.0, hop_s=2.5, train_hop_s=2.5, codebook=CodebookConfig(epochs=12),
-        pieces=PiecesConfig((0.1, 0.2, 0.4, 0.8, 1.6, 3.2), (0.25, 0.25, 0.25, 0.5, 0.5, 0.5)),
-        student=replace(RECIPE, piece_dropout=0.75),
+        pieces=PiecesConfig((0.2, 0.4, 0.8, 1.6, 3.2), (0.25, 0.25, 0.5, 0.5, 0.5)),
+        student=replace(RECIPE, piece_dropout=0.7),
     ),
 }
 # Where the classifier reads more pieces than codes are learnt on: the hops, in seconds.
-READ_HOPS_S = {"selfback_wrist": (0.04, 0.1, 0.1, 0.2, 0.2, 0.4)}
+READ_HOPS_S = {"selfback_wrist": (0.1, 0.1, 0.2, 0.2, 0.4)}
 GAIN = 4.0  # on a scale in g, that movements of a wrist are of about unit size
 USED = (
     "width", "embedding", "dropout", "epochs", "batch", "learning_rate", "weight_decay", "smoothing", "piece_dropout",
@@ -109,15 +109,17 @@ class Unquantised(Reader):
         return self.read(i, seen, attributes)
 
 
+def turned(x: Tensor, seed: int) -> Tensor:
+    """A copy of windows, each turned and scaled a little, as the student's augmentation does."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat([augment(part, RECIPE.rotation_deg, RECIPE.gain, generator) for part in x.split(512)])
+
+
 @torch.no_grad()
-def tokens(book: ShapeCodebook, x: Tensor, turned: int | None = None, quantised: bool = True) -> list[Tensor]:
-    """Codes int16 (N, T, S), or shapes half (N, T, S, points), and attributes half (N, T, A, 2) of windows x; `turned`:
-    of a copy, turned by that seed."""
-    generator = torch.Generator().manual_seed(turned or 0)
+def tokens(book: ShapeCodebook, x: Tensor, quantised: bool = True) -> list[Tensor]:
+    """Codes int16 (N, T, S), or shapes half (N, T, S, points), and attributes half (N, T, A, 2) of windows x."""
     codes, attributes = [], []
     for part in x.split(512):
-        if turned is not None:
-            part = augment(part, RECIPE.rotation_deg, RECIPE.gain, generator)
         pieces, z = book.encode(part)
         if quantised:
             found = [nearest(values, own.codes).to(torch.int16) for values, own in zip(z, book.books(), strict=True)]
@@ -133,7 +135,8 @@ def additive(
     quantised: bool = True,
 ) -> npt.NDArray[np.int64]:
     """The test windows' labels as the classifier says them."""
-    copies = [tokens(book, train.x, None if i == 0 else 1000 * seed + i, quantised) for i in range(COPIES)]
+    seen = [train.x, *(turned(train.x, 1000 * seed + i) for i in range(1, COPIES))]
+    copies = [tokens(book, x, quantised) for x in seen]
     torch.manual_seed(seed)
     size, dim = book.books()[0].codes.shape
     kind, inputs = (Reader, size) if quantised else (Unquantised, book.layout.points)
@@ -158,7 +161,7 @@ def additive(
                 mean.update_parameters(net)
     averaged: Any = mean.module
     averaged.eval()
-    codes, attributes = tokens(book, test.x, quantised=quantised)
+    codes, attributes = tokens(book, test.x, quantised)
     with torch.no_grad():
         parts = zip(codes.split(512), attributes.split(512), strict=True)
         return torch.cat([_logits(averaged, c, a).argmax(-1) for c, a in parts]).numpy()

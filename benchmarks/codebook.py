@@ -143,13 +143,14 @@ def collected(folder: Path, config: Config) -> dict[str, Any]:
         row = json.loads(path.read_text())
         found.setdefault(row["row"], []).append(row)
     found = {name: found[name] for name in [*ROWS, UNQUANTISED, *MORE] if name in found}  # in the order of this file
-    recipes = [row["classifier"] for rows in found.values() for row in rows]
-    if any(recipe != recipes[0] for recipe in recipes):
+    every = [row for rows in found.values() for row in rows]
+    classifier = every[0]["classifier"]
+    if any(row["classifier"] != classifier for row in every):
         raise SystemExit(f"{folder} holds rows of several classifiers: delete those of the older one")
     people = {name: {row["seed"]: row["per_subject"] for row in rows} for name, rows in found.items()}
     real = people.pop("real text", {})
     return {
-        "classifier": recipes[0],
+        "classifier": classifier, "commits": sorted({row["commit"] for row in every}),
         "codebook": asdict(config.codebook), "pieces": asdict(config.pieces),
         "read_hops_s": READ_HOPS_S.get(folder.name, config.pieces.hops_s),
         "rows": {name: summed(rows) for name, rows in found.items()},

@@ -50,11 +50,12 @@ def main() -> None:
         json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
         for name in ("codebook", "peers", "vqshape", "uea")
     )
-    rocket, tables = peers["minirocket_ridge"], []
+    rocket, turned, tables = peers["minirocket_ridge"], peers["minirocket_ridge_turned"], []
     for name, found in results["data"].items():
         rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
-        text = f"## {NAMES[name]}\n{len(_people(found))} people.\n\n{HEAD}{rows}\n"
-        text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {_short(rocket[name]['macro_f1'])}.\n"
+        text = f"## {NAMES[name]}\n{len(_people(found))} people. {_reader(found)}\n\n{HEAD}{rows}\n"
+        text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {_short(rocket[name]['macro_f1'])}; with the "
+        text += f"turned copies that the classifier learns from, {_short(turned[name]['macro_f1'])}.\n"
         if name in vqshape["sets"]:
             kinds = [_short(vqshape["sets"][name][kind]["macro_f1"]) for kind in ("token", "histogram")]
             text += f"Plain VQShape (`vqshape.json`, see below): {kinds[0]} by tokens, {kinds[1]} by histograms.\n"
@@ -72,6 +73,15 @@ def main() -> None:
 def _uea(name: str, ours: dict[str, Any], vqshape: dict[str, Any]) -> str:
     found = [_short(who[kind]["accuracy"]) for who in (ours, vqshape) for kind in ("token", "histogram")]
     return f"| {name} | {' | '.join(found)} |"
+
+
+def _reader(found: dict[str, Any]) -> str:
+    c, hops = found["classifier"], found["read_hops_s"]
+    lengths = ", ".join(f"{length:g} s" for length in found["pieces"]["lengths_s"])
+    return (
+        f"Pieces of {lengths}, read every {', '.join(f'{hop:g}' for hop in hops)} s; the classifier: networks of "
+        f"{c['width']}, {c['epochs']} epochs, {c['piece_dropout']:.0%} of the pieces left out of a step."
+    )
 
 
 def _people(found: dict[str, Any]) -> dict[str, float]:
