@@ -50,12 +50,12 @@ def main() -> None:
         json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
         for name in ("codebook", "peers", "vqshape", "uea")
     )
-    rocket, turned, tables = peers["minirocket_ridge"], peers["minirocket_ridge_turned"], []
+    tables = []
     for name, found in results["data"].items():
         rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
         text = f"## {NAMES[name]}\n{len(_people(found))} people. {_reader(found)}\n\n{HEAD}{rows}\n"
-        text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {_short(rocket[name]['macro_f1'])}; with the "
-        text += f"turned copies that the classifier learns from, {_short(turned[name]['macro_f1'])}.\n"
+        plain, more = (_short(peers[row][name]["macro_f1"]) for row in ("minirocket_ridge", "minirocket_ridge_turned"))
+        text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {plain}; on turned copies as well: {more}.\n"
         if name in vqshape["sets"]:
             kinds = [_short(vqshape["sets"][name][kind]["macro_f1"]) for kind in ("token", "histogram")]
             text += f"Plain VQShape (`vqshape.json`, see below): {kinds[0]} by tokens, {kinds[1]} by histograms.\n"
