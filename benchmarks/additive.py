@@ -177,11 +177,11 @@ def scores(truth: WindowSet, guess: npt.NDArray[np.int64]) -> dict[str, Any]:
 
 def _logits(net: Student, codes: Tensor, attributes: Tensor, share: float = 1.0) -> Tensor:
     """(B, C), from a share of the places of every length, drawn anew for each batch: what is left out costs nothing."""
-    whole = torch.float32 if codes.is_floating_point() else torch.int64
+    kind = torch.float32 if codes.is_floating_point() else torch.int64
     total, start = net.bias, 0
     for i, count in enumerate(net.layout.counts):
         drawn = start + torch.randperm(count)[: max(1, round(share * count))]
-        counted, _ = net.weigh(i, codes[:, drawn].to(whole), attributes[:, drawn].float())
+        counted, _ = net.weigh(i, codes[:, drawn].to(kind), attributes[:, drawn].float())
         total = total + counted.sum(1) * (count / len(drawn))
         start += count
     return total
