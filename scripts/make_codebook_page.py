@@ -4,6 +4,7 @@
 """
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def main() -> None:
     tables = []
     for name, found in results["data"].items():
         rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
-        text = f"## {NAMES[name]}\n{len(_people(found))} people. {_reader(found)}\n\n{HEAD}{rows}\n"
+        text = f"## {NAMES[name]}\n{_reader(found)}\n\n{HEAD}{rows}\n"
         plain, more = (_short(peers[row][name]["macro_f1"]) for row in ("minirocket_ridge", "minirocket_ridge_turned"))
         text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {plain}; on turned copies as well: {more}.\n"
         if name in vqshape["sets"]:
@@ -78,9 +79,10 @@ def _uea(name: str, ours: dict[str, Any], vqshape: dict[str, Any]) -> str:
 def _reader(found: dict[str, Any]) -> str:
     c, hops = found["classifier"], found["read_hops_s"]
     lengths = ", ".join(f"{length:g} s" for length in found["pieces"]["lengths_s"])
-    return (
-        f"Pieces of {lengths}, read every {', '.join(f'{hop:g}' for hop in hops)} s; the classifier: networks of "
-        f"{c['width']}, {c['epochs']} epochs, {c['piece_dropout']:.0%} of the pieces left out of a step."
+    return textwrap.fill(
+        f"{len(_people(found))} people. Pieces of {lengths}, read every {', '.join(f'{hop:g}' for hop in hops)} s; the "
+        f"classifier: networks of {c['width']}, {c['epochs']} epochs, {c['piece_dropout']:.0%} of the pieces left out of "
+        f"a step.", 120,
     )
 
 
