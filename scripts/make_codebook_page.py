@@ -81,8 +81,8 @@ def _reader(found: dict[str, Any]) -> str:
     lengths = ", ".join(f"{length:g} s" for length in found["pieces"]["lengths_s"])
     return textwrap.fill(
         f"{len(_people(found))} people. Pieces of {lengths}, read every {', '.join(f'{hop:g}' for hop in hops)} s; the "
-        f"classifier: networks of {c['width']}, {c['epochs']} epochs, {c['piece_dropout']:.0%} of the pieces left out of "
-        f"a step.", 120,
+        f"classifier: networks of {c['width']}, {c['epochs']} epochs, {c['piece_dropout']:.0%} of the pieces left out "
+        f"of a step.", 120,
     )
 
 
