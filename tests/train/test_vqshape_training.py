@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmvq_bridge.command import BadInput
+from mmvq_train.fitting import resumable
 from mmvq_train.vqshape import PRESETS, Recipe, VQShape, VQShapeConfig, load_vqshape, pretrain
 from mmvq_train.vqshape.stage import Pretraining, rate
 from mmvq_train.vqshape.training import MODEL
@@ -152,6 +154,20 @@ def test_a_broken_checkpoint_is_named(content: bytes, stopped: Path):
     (stopped / "log/vqshape.ckpt").write_bytes(content)
     with pytest.raises(BadInput, match=r"vqshape\.ckpt: cannot be gone on from; remove it"):
         run(stopped)
+
+
+@pytest.mark.parametrize(
+    "program", [b".", b"h\x05.", b"\x86.", b"NR.", b"NNs.", b"NQ.", b"NNb.", b"X\xff\xff", b"N.", b"}."], ids=repr
+)
+def test_a_checkpoint_with_a_damaged_pickle_is_named(program: bytes, tmp_path: Path):
+    whole, path = tmp_path / "whole.ckpt", tmp_path / "stage.ckpt"
+    torch.save({"state_dict": {"a": torch.zeros(3)}}, whole)
+    assert resumable(whole) == str(whole)
+    with zipfile.ZipFile(whole) as good, zipfile.ZipFile(path, "w") as bad:
+        for name in good.namelist():
+            bad.writestr(name, b"\x80\x02" + program if name.endswith("data.pkl") else good.read(name))
+    with pytest.raises(BadInput, match=r"stage\.ckpt: cannot be gone on from; remove it"):
+        resumable(path)
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(stopped: Path, tmp_path: Path):

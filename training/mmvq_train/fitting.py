@@ -4,6 +4,7 @@ A batch's order and augmentation come from (seed, epoch) alone, so a resumed run
 """
 
 import logging
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,6 +139,12 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
     checkpoint.unlink(missing_ok=True)
 
 
+# What reading a file raises that is no checkpoint, or a damaged one: its pickle is a little program, cut anywhere.
+DAMAGED = (
+    UnpicklingError, RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error
+)
+
+
 def resumable(checkpoint: Path) -> str | None:
     """The checkpoint, if there is one to go on from. Raises BadInput naming one that cannot be read.
 
@@ -147,8 +154,8 @@ def resumable(checkpoint: Path) -> str | None:
     if not checkpoint.exists():
         return None
     try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except (UnpicklingError, RuntimeError, OSError, EOFError, ValueError):
+        torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    except DAMAGED:
         raise BadInput(f"{checkpoint}: cannot be gone on from; remove it and this stage starts anew") from None
     return str(checkpoint)
 
