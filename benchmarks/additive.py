@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mmvq_run.signal import load_folds
 from mmvq_train.codebook import ShapeCodebook
-from mmvq_train.codebook.model import attribute_inputs
+from mmvq_train.codebook.model import attribute_inputs, scale_g
 from mmvq_train.codebook.quantiser import nearest
 from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig
 from mmvq_train.data import WindowSet, augment, load_dataset
@@ -94,7 +94,7 @@ class Reader(Student):
     def read(self, i: int, embedded: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         """As the student's."""
         shape, movement = embedded.chunk(2, dim=-1)
-        scale = (attributes[..., 1] - 2).exp() - 0.01  # what `attribute_inputs` did, undone
+        scale = scale_g(attributes)
         if self.layout.joint:
             scale = scale.square().mean(-1, keepdim=True).sqrt()
         return super().read(i, torch.cat([shape, GAIN * scale[..., None] * movement], dim=-1), attributes)

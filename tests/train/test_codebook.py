@@ -23,6 +23,7 @@ from mmvq_train.codebook.losses import (
     supervised_contrast,
     weighted_cross_entropy,
 )
+from mmvq_train.codebook.model import attribute_inputs, scale_g
 from mmvq_train.config import CodebookConfig, Config
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import fit
@@ -125,6 +126,7 @@ def test_rare_labels_weigh_more_and_absent_ones_nothing():
 def test_whole_windows_are_rebuilt_at_their_size_and_logits_have_a_value_a_class():
     model = ShapeCodebook(LAYOUT, 8, 4, 3, targets()).eval()
     pieces, z = model.encode(noise(5, 40, 3))
+    torch.testing.assert_close(scale_g(attribute_inputs(pieces[0])), pieces[0].scale)
     assert [part.shape for part in z] == [(5, 4, 3, 4), (5, 3, 3, 4)]
     quantised = model.quantise(z)
     features = model.features(pieces, [q.z for q in quantised])

@@ -117,8 +117,8 @@ def test_a_pair_is_the_training_file_and_the_test_file_beside_it(tmp_path: Path)
         read_pair(tmp_path / "Gestures_TEST.ts")
 
 
-# Extra, where ../shared is: the files name no licence, so none may lie in the repository.
-@pytest.mark.skipif(not UEA.exists(), reason=f"{UEA} is not there")
+# Extra, where ../shared is; none of its files may lie in the repository. Tests above read files that are written here.
+@pytest.mark.skipif(not UEA.exists(), reason=f"{UEA} is not there, and its files name no licence")
 def test_the_archives_files_are_read(tmp_path: Path):
     train, test = read_pair(UEA / "Epilepsy_TRAIN.ts.gz")
     assert train.x.shape == (137, 3, 206)

@@ -181,3 +181,8 @@ def _reader(inputs: int) -> nn.Sequential:
 def attribute_inputs(pieces: PieceValues) -> Tensor:
     """Offset and log-scale as a network likes them, (B, T, A, 2): both of about unit size."""
     return torch.stack([pieces.offset, torch.log(pieces.scale + 0.01) + 2.0], dim=-1)
+
+
+def scale_g(attributes: Tensor) -> Tensor:
+    """The scale in g (B, T, A) out of `attribute_inputs`."""
+    return (attributes[..., 1] - 2.0).exp() - 0.01
