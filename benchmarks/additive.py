@@ -2,12 +2,11 @@
 
 A token is its codes, offsets and log-scales, computed once by a frozen codebook, for the windows as they are and for
 turned copies. One small network a length reads it; outputs are summed over all tokens (the student's own, DESIGN 4).
-Half of a code's embedding is multiplied by the piece's scale: a code as a shape, and as a movement in g.
 Beside it the same classifier on the shapes as they are, read by a linear map where codes have a table (no upper bound:
 a table is the freer reader).
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,23 +26,36 @@ from mmvq_train.data import WindowSet, augment, load_dataset
 from mmvq_train.pieces import Layout, Pieces
 from mmvq_train.student import Student
 
-# How the classifier is trained; what else a student learns plays no part.
-RECIPE = StudentConfig(width=256, embedding=32, epochs=24)
-# How the two data sets are cut (DESIGN 5) and read, chosen on inner splits (docs/lab-log.md). selfBACK's 100 Hz say no
-# more of it than 50; its stairs want short pieces.
+# How the two data sets are cut (DESIGN 5) and the classifier trained, chosen on inner splits (docs/lab-log.md); what
+# else a student learns plays no part. selfBACK's 100 Hz say no more of it than 50; its stairs want short pieces.
 DATA: dict[str, Config] = {
     "wisdm_watch": Config(
-        train_hop_s=5.0, codebook=CodebookConfig(epochs=8), student=replace(RECIPE, piece_dropout=0.25)
+        train_hop_s=5.0, codebook=CodebookConfig(epochs=8), student=StudentConfig(width=192, epochs=16)
     ),
     "selfback_wrist": Config(
         rate_hz=50.0, window_s=5.0, hop_s=2.5, train_hop_s=2.5, codebook=CodebookConfig(epochs=12),
         pieces=PiecesConfig((0.2, 0.4, 0.8, 1.6, 3.2), (0.25, 0.25, 0.5, 0.5, 0.5)),
-        student=replace(RECIPE, piece_dropout=0.7),
+        student=StudentConfig(width=256, embedding=32, epochs=24, piece_dropout=0.7),
     ),
 }
-# Where the classifier reads more pieces than codes are learnt on: the hops, in seconds.
-READ_HOPS_S = {"selfback_wrist": (0.1, 0.1, 0.2, 0.2, 0.4)}
-GAIN = 4.0  # on a scale in g, that movements of a wrist are of about unit size
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What differs between data sets in how the classifier reads them, chosen as the above.
+
+    hops_s: of the pieces, where more are read than codes are learnt on. gain: half of a code's embedding counts by its
+    piece's scale in g times this, a code as a movement beside a code as a shape (4: movements of a wrist then are of
+    about unit size); 0 leaves that out. by_batch: `piece_dropout` leaves the same pieces out of a whole batch, which
+    then cost nothing, instead of some out of each window.
+    """
+
+    hops_s: tuple[float, ...] | None = None
+    gain: float = 0.0
+    by_batch: bool = False
+
+
+READING = {"wisdm_watch": Reading(), "selfback_wrist": Reading((0.1, 0.1, 0.2, 0.2, 0.4), 4.0, by_batch=True)}
 USED = (
     "width", "embedding", "dropout", "epochs", "batch", "learning_rate", "weight_decay", "smoothing", "piece_dropout",
     "rotation_deg", "gain", "average",
@@ -81,23 +93,29 @@ def kmeans_codebook(layout: Layout, size: int, train: WindowSet, classes: int) -
     return book
 
 
-def read_on(book: ShapeCodebook, hops_s: tuple[float, ...]) -> ShapeCodebook:
-    """The same codes for pieces on other hops: the encoder sees one piece at a time."""
+def read_on(book: ShapeCodebook, hops_s: tuple[float, ...] | None) -> ShapeCodebook:
+    """The same codes for pieces on other hops, if any: the encoder sees one piece at a time."""
+    if hops_s is None:
+        return book
     book.layout = replace(book.layout, hops_s=hops_s)
     book.pieces = Pieces(book.layout)
     return book
 
 
 class Reader(Student):
-    """The student's networks; the second half of embeddings counts by the scale of their piece."""
+    """The student's networks; with a gain, the second half of embeddings counts by the scale of their piece."""
+
+    gain = 0.0
 
     def read(self, i: int, embedded: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         """As the student's."""
+        if not self.gain:
+            return super().read(i, embedded, attributes)
         shape, movement = embedded.chunk(2, dim=-1)
         scale = scale_g(attributes)
         if self.layout.joint:
             scale = scale.square().mean(-1, keepdim=True).sqrt()
-        return super().read(i, torch.cat([shape, GAIN * scale[..., None] * movement], dim=-1), attributes)
+        return super().read(i, torch.cat([shape, self.gain * scale[..., None] * movement], dim=-1), attributes)
 
 
 class Unquantised(Reader):
@@ -111,8 +129,8 @@ class Unquantised(Reader):
 
 def turned(x: Tensor, seed: int) -> Tensor:
     """A copy of windows, each turned and scaled a little, as the student's augmentation does."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.cat([augment(part, RECIPE.rotation_deg, RECIPE.gain, generator) for part in x.split(512)])
+    generator, usual = torch.Generator().manual_seed(seed), StudentConfig()
+    return torch.cat([augment(part, usual.rotation_deg, usual.gain, generator) for part in x.split(512)])
 
 
 @torch.no_grad()
@@ -131,8 +149,8 @@ def tokens(book: ShapeCodebook, x: Tensor, quantised: bool = True) -> list[Tenso
 
 
 def additive(
-    book: ShapeCodebook, recipe: StudentConfig, train: WindowSet, test: WindowSet, classes: int, seed: int,
-    quantised: bool = True,
+    book: ShapeCodebook, recipe: StudentConfig, reading: Reading, train: WindowSet, test: WindowSet, classes: int,
+    seed: int, quantised: bool = True,
 ) -> npt.NDArray[np.int64]:
     """The test windows' labels as the classifier says them."""
     seen = [train.x, *(turned(train.x, 1000 * seed + i) for i in range(1, COPIES))]
@@ -141,6 +159,7 @@ def additive(
     size, dim = book.books()[0].codes.shape
     kind, inputs = (Reader, size) if quantised else (Unquantised, book.layout.points)
     net = kind(book.layout, inputs, dim, classes, 1, recipe.width, recipe.embedding, recipe.dropout)
+    net.gain = reading.gain
     weights = [*net.embed, *net.networks.parameters(), *net.contribute.parameters(), net.bias]
     batches = len(train) // recipe.batch
     optimiser = torch.optim.AdamW(weights, recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -152,7 +171,7 @@ def additive(
     for epoch in range(recipe.epochs):
         codes, attributes = copies[epoch % COPIES]
         for rows in torch.randperm(len(train))[: batches * recipe.batch].split(recipe.batch):
-            logits = _logits(net, codes[rows], attributes[rows], 1 - recipe.piece_dropout)
+            logits = _logits(net, codes[rows], attributes[rows], recipe.piece_dropout, reading.by_batch)
             optimiser.zero_grad()
             F.cross_entropy(logits, train.y[rows], label_smoothing=recipe.smoothing).backward()
             optimiser.step()
@@ -175,13 +194,22 @@ def scores(truth: WindowSet, guess: npt.NDArray[np.int64]) -> dict[str, Any]:
     return {"macro_f1": macro_f1(y, guess), "per_subject": own}
 
 
-def _logits(net: Student, codes: Tensor, attributes: Tensor, share: float = 1.0) -> Tensor:
-    """(B, C), from a share of the places of every length, drawn anew for each batch: what is left out costs nothing."""
+def _logits(
+    net: Student, codes: Tensor, attributes: Tensor, left_out: float = 0.0, by_batch: bool = False
+) -> Tensor:
+    """(B, C), while a share `left_out` of the pieces counts nothing: some of each window, or places of every length for
+    the whole batch."""
     kind = torch.float32 if codes.is_floating_point() else torch.int64
+    counts, kept = net.layout.counts, 1 - left_out
+    weights = torch.ones(1, sum(counts))
+    if left_out and not by_batch:
+        weights = (torch.rand(codes.shape[:2]) >= left_out).float() / kept
     total, start = net.bias, 0
-    for i, count in enumerate(net.layout.counts):
-        drawn = start + torch.randperm(count)[: max(1, round(share * count))]
-        counted, _ = net.weigh(i, codes[:, drawn].to(kind), attributes[:, drawn].float())
-        total = total + counted.sum(1) * (count / len(drawn))
+    for i, count in enumerate(counts):
+        places = torch.arange(start, start + count)
+        if by_batch:
+            places = places[torch.randperm(count)[: max(1, round(kept * count))]]
+        counted, _ = net.weigh(i, codes[:, places].to(kind), attributes[:, places].float())
+        total = total + (counted * weights[:, places, None]).sum(1) * (count / len(places))
         start += count
     return total

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from additive import COPIES, DATA, READ_HOPS_S, USED, additive, kmeans_codebook, read_on, scores, windows
+from additive import COPIES, DATA, READING, USED, Reading, additive, kmeans_codebook, read_on, scores, windows
 from common import RESULTS, commit, paired_over_people, write_result
 from torch import Tensor
 
@@ -76,6 +77,7 @@ class Bench:
 
     name: str
     config: Config
+    reading: Reading
     labels: tuple[str, ...]
     train: WindowSet
     test: WindowSet
@@ -113,9 +115,9 @@ def prepare(folder: Path, name: str, inner: bool) -> Bench:
     labels, train, test = windows(config, str(config.fold), "0" if inner else None)
     say(f"{name}: {len(train)} windows of {len(set(train.subject))} people, tested on {len(test)} of "
         f"{len(set(test.subject))}")
-    hops = READ_HOPS_S.get(name, config.layout.hops_s)
-    yardstick = read_on(kmeans_codebook(config.layout, config.codebook.size, train, len(labels)), hops)
-    return Bench(name, config, labels, train, test, yardstick)
+    reading = READING[name]
+    yardstick = kmeans_codebook(config.layout, config.codebook.size, train, len(labels))
+    return Bench(name, config, reading, labels, train, test, read_on(yardstick, reading.hops_s))
 
 
 def make(bench: Bench, folder: Path, name: str, how: dict[str, Any] | None, seed: int) -> bool:
@@ -125,8 +127,7 @@ def make(bench: Bench, folder: Path, name: str, how: dict[str, Any] | None, seed
         return False
     folder.mkdir(parents=True, exist_ok=True)
     if name == UNQUANTISED:
-        guess = additive(bench.yardstick, bench.config.student, bench.train, bench.test, len(bench.labels), seed, False)
-        row = scores(bench.test, guess)
+        row = scores(bench.test, read(bench, bench.yardstick, seed, quantised=False))
     else:
         row = judged(bench, bench.yardstick, seed) if how is None else trained(bench, how, seed)
     classifier = {key: getattr(bench.config.student, key) for key in USED} | {"copies": COPIES}
@@ -152,7 +153,7 @@ def collected(folder: Path, config: Config) -> dict[str, Any]:
     return {
         "classifier": classifier, "commits": sorted({row["commit"] for row in every}),
         "codebook": asdict(config.codebook), "pieces": asdict(config.pieces),
-        "read_hops_s": READ_HOPS_S.get(folder.name, config.pieces.hops_s),
+        "reading": asdict(READING[folder.name]),
         "rows": {name: summed(rows) for name, rows in found.items()},
         "real_text_less_paired_over_people_95": {
             name: paired_over_people(*zip(*((real[s], people[name][s]) for s in both), strict=True))
@@ -173,7 +174,7 @@ def trained(bench: Bench, how: dict[str, Any], seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as log:
         fit(stage, "codebook", Path(log), "cpu")
     seconds = time.perf_counter() - start
-    book = read_on(stage.model.eval().requires_grad_(False), bench.yardstick.layout.hops_s)
+    book = read_on(stage.model.eval().requires_grad_(False), bench.reading.hops_s)
     row = judged(bench, book, seed) | {"codebook_seconds": seconds}
     if book.text is not None:
         row["in_set"] = in_set(book, bench.test, targets.membership)
@@ -183,10 +184,16 @@ def trained(bench: Bench, how: dict[str, Any], seed: int) -> dict[str, Any]:
 def judged(bench: Bench, book: ShapeCodebook, seed: int) -> dict[str, Any]:
     """Accuracy of the additive classifier on its tokens, truth of its shapes, stability of its codes."""
     start = time.perf_counter()
-    guess = additive(book, bench.config.student, bench.train, bench.test, len(bench.labels), seed)
-    return scores(bench.test, guess) | geometry(bench, book) | stability(book, bench.test.x) | {
+    return scores(bench.test, read(bench, book, seed)) | geometry(bench, book) | stability(book, bench.test.x) | {
         "seconds": time.perf_counter() - start
     }
+
+
+def read(bench: Bench, book: ShapeCodebook, seed: int, quantised: bool = True) -> npt.NDArray[np.int64]:
+    """The test windows' labels as the additive classifier says them."""
+    return additive(
+        book, bench.config.student, bench.reading, bench.train, bench.test, len(bench.labels), seed, quantised
+    )
 
 
 @torch.no_grad()

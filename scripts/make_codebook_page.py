@@ -77,12 +77,14 @@ def _uea(name: str, ours: dict[str, Any], vqshape: dict[str, Any]) -> str:
 
 
 def _reader(found: dict[str, Any]) -> str:
-    c, hops = found["classifier"], found["read_hops_s"]
+    c, reading = found["classifier"], found["reading"]
+    hops = reading["hops_s"] or found["pieces"]["hops_s"]
     lengths = ", ".join(f"{length:g} s" for length in found["pieces"]["lengths_s"])
     return textwrap.fill(
         f"{len(_people(found))} people. Pieces of {lengths}, read every {', '.join(f'{hop:g}' for hop in hops)} s; the "
         f"classifier: networks of {c['width']}, {c['epochs']} epochs, {c['piece_dropout']:.0%} of the pieces left out "
-        f"of a step.", 120,
+        + ("of a step" if reading["by_batch"] else "of each window")
+        + (", half of each embedding by the piece's scale in g." if reading["gain"] else "."), 120,
     )
 
 
