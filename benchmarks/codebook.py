@@ -270,7 +270,7 @@ def summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
         if isinstance(value, float)
     }
     out["macro_f1_per_seed"] = {str(row["seed"]): row["macro_f1"] for row in rows}
-    for key in {"shape_error_ratio_by_length", "perplexity_share_by_length"} & rows[0].keys():
+    for key in [key for key in ("shape_error_ratio_by_length", "perplexity_share_by_length") if key in rows[0]]:
         out[key] = np.mean([row[key] for row in rows], axis=0).tolist()
     if "in_set" in rows[0]:
         out["in_set"] = {key: float(np.mean([row["in_set"][key] for row in rows])) for key in rows[0]["in_set"]}
