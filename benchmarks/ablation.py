@@ -40,14 +40,16 @@ def variants(base: Config) -> dict[str, tuple[Config, list[str]]]:
     codebook = ["codebook.safetensors"]
     without = {
         "text": (replace(base, codebook=replace(base.codebook, text="none")), teachers),
-        "signal teacher": (replace(base, teachers=replace(base.teachers, signal=False)), codebook + teachers[1:]),
-        "persistence teacher": (
-            replace(base, teachers=replace(base.teachers, persistence=False)),
-            codebook + teachers[:1],
-        ),
+        "signal teacher": (with_teacher(base, "persistence"), codebook + teachers[1:]),
+        "persistence teacher": (with_teacher(base, "signal"), codebook + teachers[:1]),
         "workspace": (replace(base, workspace=replace(base.workspace, enabled=False)), codebook + teachers),
     }
     return {"nothing": (base, []), **without}
+
+
+def with_teacher(base: Config, name: str) -> Config:
+    """With one teacher alone."""
+    return replace(base, teachers=replace(base.teachers, use=(name,)))
 
 
 def run_once(config: Config, shared: list[str], source: Path | None) -> dict[str, Any]:

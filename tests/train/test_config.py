@@ -126,6 +126,13 @@ def test_a_value_that_cannot_be_meant_is_refused_in_one_line(config: Config, tol
         Config(workspace=WorkspaceConfig(heads=0)),
         Config(workspace=WorkspaceConfig(slots=0)),
         Config(teachers=TeachersConfig(depth=11)),
+        Config(teachers=TeachersConfig(use=("signal", "gramian:17-1"))),
+        Config(teachers=TeachersConfig(use=("topology",))),
+        Config(teachers=TeachersConfig(use=("none", "signal"))),
+        Config(teachers=TeachersConfig(use=("random-codebook",))),
+        Config(teachers=TeachersConfig(use=("codebook", "codebook"))),
+        Config(teachers=TeachersConfig(use=("signal:16-0",))),
+        Config(teachers=TeachersConfig(use=())),
         Config(teachers=TeachersConfig(image=1)),
         Config(seed=-1),
     ],
@@ -156,8 +163,23 @@ def test_options_change_what_the_preset_gives():
 
 
 def test_switches_take_true_or_false():
-    config, _ = parse(["--codebook.fusion", "True", "--teachers.signal", "False", "--workspace.enabled", "False"])
-    assert (config.codebook.fusion, config.teachers.signal, config.workspace.enabled) == (True, False, False)
+    config, _ = parse(["--codebook.fusion", "True", "--workspace.enabled", "False"])
+    assert (config.codebook.fusion, config.workspace.enabled) == (True, False)
+
+
+def test_teachers_are_read_from_words_with_their_size_and_number():
+    words = ["signal", "signal:28-3", "random-gramian", "signal:28-3", "signal:28-3", "codebook", "persistence"]
+    config, _ = parse(["--teachers.use", *words, "--teachers.width", "2"])
+    assert [(t.name, t.kind, t.depth, t.width, t.trained, t.number) for t in config.teachers.wanted] == [
+        ("signal", "signal", 16, 2, True, 0),
+        ("signal-28-3", "signal", 28, 3, True, 0),
+        ("random-gramian", "gramian", 16, 2, False, 0),
+        ("signal-28-3-2", "signal", 28, 3, True, 1),
+        ("signal-28-3-3", "signal", 28, 3, True, 2),
+        ("codebook", "codebook", 16, 2, True, 0),
+        ("persistence", "persistence", 16, 2, True, 0),
+    ]
+    assert TeachersConfig(use=("none",)).wanted == ()
 
 
 def test_lengths_beyond_the_window_shrink_to_it_once():

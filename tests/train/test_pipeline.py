@@ -260,7 +260,7 @@ def test_a_shipped_bank_can_be_asked_for_by_name(quick: list[str], command, tmp_
     ("off", "absent"),
     [
         (["--codebook.text", "none"], None),
-        (["--teachers.signal", "False", "--teachers.persistence", "False"], "teachers"),
+        (["--teachers.use", "none"], "teachers"),
         (["--workspace.enabled", "False"], None),
     ],
 )

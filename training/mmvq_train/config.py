@@ -1,6 +1,7 @@
 """One frozen dataclass per stage; the command line is made from them, and `config.yaml` replays them."""
 
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
@@ -16,6 +17,7 @@ Preset = Literal["small", "full"]
 Method = Literal["code", "token", "both"]
 Target = Literal["candidate", "balanced", "attention"]
 Control = Literal["real", "shuffled", "random", "one-hot", "none"]
+TeacherKind = Literal["signal", "persistence", "gramian", "codebook"]
 
 
 @dataclass(frozen=True)
@@ -82,21 +84,61 @@ class CodebookConfig:
     """Weight of the commitment to the codes."""
 
 
+TEACHER: Final = re.compile(r"(random-)?(signal|persistence|gramian)(?::(\d{1,3})-(\d{1,2}))?|codebook")
+
+
+@dataclass(frozen=True)
+class TeacherSpec:
+    """One teacher: what files and tables call it, its view, its net's size, whether it is trained; `number` counts
+    those that are alike but for their seed."""
+
+    name: str
+    kind: TeacherKind
+    depth: int
+    width: int
+    trained: bool
+    number: int
+
+
 @dataclass(frozen=True)
 class TeachersConfig:
     """Stage 2: nets whose judgement the student follows; they stay at home."""
 
-    signal: bool = True
-    """1-D wide residual net on the signal."""
-    persistence: bool = True
-    """2-D wide residual net on persistence images."""
+    use: tuple[str, ...] = ("signal", "persistence")
+    """Which, as many as wanted: signal (a 1-D wide residual net on it), persistence and gramian (2-D ones on
+    persistence images and on Gramian angular fields), codebook (stage 1 as it stands). signal:28-3 is one of depth 28
+    and width 3; random-signal is left untrained, a control; one named twice is trained from two seeds. none: no
+    teacher."""
     depth: int = 16
+    """Of teachers that do not say."""
     width: int = 1
     epochs: int = 8
     batch: int = 64
     learning_rate: float = 5e-3
     image: int = 32
-    """Persistence images are this many pixels wide and high."""
+    """Images are this many pixels wide and high."""
+    cache: str | None = "runs/views"
+    """Folder that keeps what teachers see, where it takes long to draw, for other runs; it may be deleted any time."""
+
+    @property
+    def wanted(self) -> tuple[TeacherSpec, ...]:
+        """`use`, read. Raises BadInput for what is no teacher."""
+        if self.use == ("none",):
+            return ()
+        found: list[TeacherSpec] = []
+        for word in self.use:
+            read = TEACHER.fullmatch(word)
+            if not read:
+                raise BadInput(
+                    f"--teachers.use {word}: give signal, persistence or gramian, bare or with depth and width as in "
+                    "signal:28-3, after random- to leave it untrained; or codebook; or none alone"
+                )
+            kind: Any = read[2] or "codebook"
+            depth, width, trained = int(read[3] or self.depth), int(read[4] or self.width), read[1] is None
+            number = sum((f.kind, f.depth, f.width, f.trained) == (kind, depth, width, trained) for f in found)
+            name = word.replace(":", "-") + (f"-{number + 1}" if self.use.count(word) > 1 and number else "")
+            found.append(TeacherSpec(name, kind, depth, width, trained, number))
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -218,9 +260,16 @@ class Config:
                 "--pieces.lengths-s and --pieces.hops-s differ in number, or are empty",
             ),
             (all(0 < span < math.inf for span in spans), "--pieces lengths and hops must be over 0"),
+            *(
+                (t.depth >= 10 and t.depth % 6 == 4, f"teacher {t.name} of depth {t.depth}: give 10, 16, 22, 28 or "
+                 "another 6n + 4")
+                for t in self.teachers.wanted
+            ),
+            (len(self.teachers.use) > 0, "--teachers.use is empty; --teachers.use none leaves teachers out"),
+            (all(1 <= t.width <= 64 for t in self.teachers.wanted), "widths of teachers lie outside 1 to 64"),
             (
-                self.teachers.depth >= 10 and self.teachers.depth % 6 == 4,
-                f"--teachers.depth {self.teachers.depth}: give 10, 16, 22, 28 or another 6n + 4",
+                self.teachers.use.count("codebook") <= 1,
+                "--teachers.use names codebook twice; there is one, and it has nothing that a seed would change",
             ),
             (
                 self.workspace.dim % max(1, self.workspace.heads) == 0,
@@ -265,7 +314,6 @@ BOUNDS: Final = (
     ("codebook.alone", 0, 1),
     ("codebook.settled", 0, 0.9),  # codes must have started
     ("codebook.bend", 0, 10),
-    ("teachers.width", 1, 64),
     ("teachers.image", 2, 1024),
     *((f"workspace.{name}", 1, 4096) for name in ("slots", "dim", "rounds", "heads")),
     ("student.width", 1, 4096),

@@ -33,7 +33,7 @@ from mmvq_train.names import associations, describe_codes
 from mmvq_train.report import write_report
 from mmvq_train.rundir import load_module, make_student, restore, save_module, write_calibration, write_json
 from mmvq_train.student import Student, StudentStage
-from mmvq_train.teachers import Kind, Teacher, TeacherStage, knowledge_of, make_teacher
+from mmvq_train.teachers import CodebookTeacher, Teacher, TeacherStage, knowledge_of, make_teacher
 from mmvq_train.text import (
     Bank,
     Embeddings,
@@ -69,7 +69,7 @@ def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
     with clock.stage("bank"):
         text = _bank(config, data, run)
     codebook = _codebook(config, data, text, run, clock)
-    teachers = _teachers(config, data, run, clock)
+    teachers = _teachers(config, data, codebook, run, clock)
     student = _student(config, data, text, codebook, teachers, run, clock)
     with clock.stage("figures"):
         return _figures(config, data, text, codebook, student, run, clock)
@@ -114,22 +114,29 @@ def _codebook(config: Config, data: Dataset, text: Text, run: Path, clock: "_Clo
     return stage.model.eval().requires_grad_(False)
 
 
-def _teachers(config: Config, data: Dataset, run: Path, clock: "_Clock") -> list[Teacher]:
+def _teachers(config: Config, data: Dataset, codebook: ShapeCodebook, run: Path, clock: "_Clock") -> list[Teacher]:
     """The wanted teachers, trained or already there."""
-    kinds: dict[Kind, bool] = {"signal": config.teachers.signal, "persistence": config.teachers.persistence}
-    teachers = []
-    for kind in (kind for kind, wanted in kinds.items() if wanted):
-        path = run / "teachers" / f"{kind}.safetensors"
-        teacher = make_teacher(kind, len(data.labels), config.teachers)
+    teachers: list[Teacher] = []
+    for spec in config.teachers.wanted:
+        if spec.kind == "codebook":
+            teachers.append(CodebookTeacher(codebook))
+            continue
+        path = run / "teachers" / f"{spec.name}.safetensors"
+        teacher = make_teacher(spec, len(data.labels), config.teachers.image, config.seed)
         if not restore(teacher, path):
-            with clock.stage(f"teacher {kind}"):
-                stage = TeacherStage(kind, config, data.train, len(data.labels))
-                fit(stage, f"teacher-{kind}", run, config.accelerator)
-                test = score(knowledge_of(stage.teacher, data.test.x).logits, data.test)
-            save_module(stage.teacher, path, {"stage": kind, "test_macro_f1": test, "mmvq": __version__})
+            with clock.stage(f"teacher {spec.name}"):
+                stage = TeacherStage(spec, config, data.train, len(data.labels), _views(config))
+                if spec.trained:
+                    fit(stage, f"teacher-{spec.name}", run, config.accelerator)
+                test = score(knowledge_of(stage.teacher, data.test.x, _views(config)).logits, data.test)
+            save_module(stage.teacher, path, {"stage": spec.name, "test_macro_f1": test, "mmvq": __version__})
             restore(teacher, path)
         teachers.append(teacher)
     return teachers
+
+
+def _views(config: Config) -> Path | None:
+    return Path(config.teachers.cache) if config.teachers.cache else None
 
 
 def _student(
@@ -146,7 +153,7 @@ def _student(
     if restore(student, path):
         return student
     with clock.stage("student"):
-        knowledge = [knowledge_of(teacher, data.train.x) for teacher in teachers]
+        knowledge = [knowledge_of(teacher, data.train.x, _views(config)) for teacher in teachers]
         membership = (text.seen or text.targets).membership
         stage = StudentStage(config, data.train, len(data.labels), codebook, knowledge, membership)
         fit(stage, "student", run, config.accelerator, config.student.average)

@@ -1,10 +1,9 @@
 """Stage 2: nets whose judgement the student follows, each on its own view of a window."""
 
 from mmvq_train.teachers.stage import (
-    Kind,
+    CodebookTeacher,
     Knowledge,
-    PersistenceTeacher,
-    SignalTeacher,
+    NetTeacher,
     Teacher,
     TeacherStage,
     knowledge_of,
@@ -12,10 +11,9 @@ from mmvq_train.teachers.stage import (
 )
 
 __all__ = [
-    "Kind",
+    "CodebookTeacher",
     "Knowledge",
-    "PersistenceTeacher",
-    "SignalTeacher",
+    "NetTeacher",
     "Teacher",
     "TeacherStage",
     "knowledge_of",

@@ -79,16 +79,7 @@ class PersistenceImager:
     @classmethod
     def fit(cls, windows: npt.NDArray[np.floating], size: int = 32, sigma: float = 0.03) -> Self:
         """An imager whose range holds all but the outermost .1 % of the training windows' samples, axis by axis."""
-        _check_windows(windows)
-        if len(windows) == 0:
-            raise BadInput("no training windows to learn the range of the persistence images from")
-        low, high = [], []
-        for axis in range(windows.shape[2]):
-            bottom, top = np.quantile(windows[:, :, axis], RANGE_QUANTILES)
-            spare = max(0.0, NARROWEST_RANGE_G - (top - bottom)) / 2
-            low.append(float(bottom - spare))
-            high.append(float(top + spare))
-        return cls(tuple(low), tuple(high), size, sigma)
+        return cls(*signal_range(windows), size, sigma)
 
     def images(self, windows: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Windows (N, W, axes) in g -> float32 (N, axes, size, size) in 0..1."""
@@ -121,6 +112,20 @@ class PersistenceImager:
         pixels = (start + (np.arange(self.size) + 0.5) * 2 / self.size).astype(np.float32)
         distance = (pixels - centres.astype(np.float32)[:, :, None]) / np.float32(self.sigma)
         return np.exp(np.float32(-0.5) * distance * distance)
+
+
+def signal_range(windows: npt.NDArray[np.floating]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lowest and highest value of every axis of windows (N, W, axes) but for the outermost .1 %, in g."""
+    _check_windows(windows)
+    if len(windows) == 0:
+        raise BadInput("no training windows to learn the range of images from")
+    low, high = [], []
+    for axis in range(windows.shape[2]):
+        bottom, top = np.quantile(windows[:, :, axis], RANGE_QUANTILES)
+        spare = max(0.0, NARROWEST_RANGE_G - (top - bottom)) / 2
+        low.append(float(bottom - spare))
+        high.append(float(top + spare))
+    return tuple(low), tuple(high)
 
 
 def _check_windows(windows: npt.NDArray[np.floating]) -> None:

@@ -1,120 +1,101 @@
-"""Teachers and their training: a view of the window, and a wide residual net on it.
+"""Teachers and their training: a view of the window, and a wide residual net on it; or the codebook as it stands.
 
-A teacher is a module from rows of views to (logits, features of three stages). Views that are slow to make
-(persistence images) are made once per WindowSet; they show the window as recorded, without augmentation.
+A teacher is a module from drawn windows (see `views`) to (logits, features of its stages). Its net trains on windows as
+augmented where the view is cheap, and as recorded where it must be drawn ahead.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.losses import weighted_cross_entropy
-from mmvq_train.config import Config, TeachersConfig
+from mmvq_train.config import Config, TeacherSpec
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, Stage
-from mmvq_train.teachers.persistence import PersistenceImager
-from mmvq_train.teachers.wrn import Features, WideResNet
+from mmvq_train.teachers.views import View, make_view
+from mmvq_train.teachers.wrn import WideResNet
 
-Kind = Literal["signal", "persistence"]
-MAP_TOKENS = 16  # positions of a teacher's last features that the workspace sees: enough for place, cheap to keep
+MAP_TOKENS: Final = 16  # positions of a teacher's last features that the workspace sees: place enough, cheap to keep
 
 
-class SignalTeacher(nn.Module):
-    """1-D wide residual net on the window itself, standardised by the training people's mean and deviation."""
+class Teacher(nn.Module):
+    """What the student may follow: `draw` once, then drawn windows -> logits (N, C) and features of stages."""
 
-    mean: Tensor
-    deviation: Tensor
+    def draw(self, x: Tensor, cache: Path | None = None) -> Tensor:
+        """Windows (N, W, 3) in g -> what `forward` takes, one row a window."""
+        return x
 
-    def __init__(self, classes: int, config: TeachersConfig) -> None:
+    def forward(self, drawn: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Logits, and each stage's features (N, channels, positions ...)."""
+        raise NotImplementedError
+
+
+class NetTeacher(Teacher):
+    """A view, and a wide residual net of as many dimensions on it."""
+
+    def __init__(self, view: View, classes: int, depth: int, width: int) -> None:
         super().__init__()
-        self.net = WideResNet(3, classes, config.depth, config.width, dims=1)
-        self.register_buffer("mean", torch.zeros(3))
-        self.register_buffer("deviation", torch.ones(3))
+        self.view = view
+        self.net = WideResNet(view.channels, classes, depth, width, view.dims)
 
-    def prepare(self, x: Tensor) -> None:
-        """Take the scale from training windows (N, W, 3)."""
-        self.mean.copy_(x.mean((0, 1)))
-        self.deviation.copy_(x.std((0, 1)).clamp_min(1e-3))
+    def draw(self, x: Tensor, cache: Path | None = None) -> Tensor:
+        """The view's."""
+        return self.view.draw(x, cache)
 
-    def view(self, x: Tensor) -> Tensor:
-        """(N, W, 3) in g -> (N, 3, W)."""
-        return ((x - self.mean) / self.deviation).transpose(1, 2)
-
-    def forward(self, view: Tensor) -> tuple[Tensor, Features]:
-        """Logits and features."""
-        found: tuple[Tensor, Features] = self.net(view)
+    def forward(self, drawn: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The net's logits and features."""
+        found: tuple[Tensor, tuple[Tensor, ...]] = self.net(self.view(drawn))
         return found
 
 
-class PersistenceTeacher(nn.Module):
-    """2-D wide residual net on persistence images, normalised by the training images' mean and deviation."""
+class CodebookTeacher(Teacher):
+    """The text-guided codebook of stage 1, frozen: its labels, and its tokens as features of one stage.
 
-    low: Tensor
-    high: Tensor
-    mean: Tensor
-    deviation: Tensor
+    The lengths' tokens are laid on the same 16 positions, one under another.
+    """
 
-    def __init__(self, classes: int, config: TeachersConfig) -> None:
+    def __init__(self, codebook: ShapeCodebook) -> None:
         super().__init__()
-        self.size = config.image
-        self.net = WideResNet(3, classes, config.depth, config.width, dims=2)
-        for name in ("low", "high", "mean"):
-            self.register_buffer(name, torch.zeros(3))
-        self.register_buffer("deviation", torch.ones(3))
+        self.codebook = codebook
 
-    def prepare(self, x: Tensor) -> None:
-        """Take range and scale from training windows (N, W, 3)."""
-        imager = PersistenceImager.fit(x.numpy(), self.size, self._sigma)
-        self.low.copy_(torch.tensor(imager.low))
-        self.high.copy_(torch.tensor(imager.high))
-        images = torch.from_numpy(imager.images(x.numpy()))
-        self.mean.copy_(images.mean((0, 2, 3)))
-        self.deviation.copy_(images.std((0, 2, 3)).clamp_min(1e-3))
-
-    @property
-    def _sigma(self) -> float:
-        return max(0.015, 0.96 / self.size)  # the published .015, unless that is finer than half a pixel
-
-    def view(self, x: Tensor) -> Tensor:
-        """(N, W, 3) in g -> images (N, 3, size, size)."""
-        imager = PersistenceImager(tuple(self.low.tolist()), tuple(self.high.tolist()), self.size, self._sigma)
-        images = torch.from_numpy(imager.images(x.cpu().numpy()))
-        return (images - self.mean[:, None, None]) / self.deviation[:, None, None]
-
-    def forward(self, view: Tensor) -> tuple[Tensor, Features]:
-        """Logits and features."""
-        found: tuple[Tensor, Features] = self.net(view)
-        return found
+    def forward(self, drawn: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What its codes say of windows (N, W, 3)."""
+        pieces, z = self.codebook.encode(drawn)
+        quantised = self.codebook.quantise(z)
+        hidden = self.codebook.hidden(self.codebook.features(pieces, [q.z for q in quantised]), quantised)
+        laid = [F.interpolate(h.transpose(1, 2), MAP_TOKENS) for h in hidden]
+        return self.codebook.logits(hidden), (torch.cat(laid, dim=1),)
 
 
-Teacher = SignalTeacher | PersistenceTeacher
-
-
-def make_teacher(kind: Kind, classes: int, config: TeachersConfig) -> Teacher:
-    """An untrained teacher of that kind."""
-    return SignalTeacher(classes, config) if kind == "signal" else PersistenceTeacher(classes, config)
+def make_teacher(spec: TeacherSpec, classes: int, image: int, seed: int) -> NetTeacher:
+    """An untrained teacher; `image`: pixels a side, where it sees images. Not for the codebook, which is there."""
+    assert spec.kind != "codebook"
+    torch.manual_seed(seed)
+    return NetTeacher(make_view(spec.kind, image), classes, spec.depth, spec.width)
 
 
 class TeacherStage(Stage):
-    """Trains one teacher on labels. A net on images sees them as recorded; one on signals sees them augmented."""
+    """Trains one teacher on labels."""
 
-    def __init__(self, kind: Kind, config: Config, data: WindowSet, classes: int) -> None:
-        t = config.teachers
-        super().__init__(data, epochs=t.epochs, batch=t.batch, learning_rate=t.learning_rate, seed=config.seed)
-        torch.manual_seed(config.seed)
-        self.kind = kind
-        self.teacher = make_teacher(kind, classes, t)
-        self.teacher.prepare(data.x)
-        self.views = self.teacher.view(data.x) if kind == "persistence" else None
+    def __init__(
+        self, spec: TeacherSpec, config: Config, data: WindowSet, classes: int, cache: Path | None = None
+    ) -> None:
+        t, seed = config.teachers, config.seed + spec.number
+        super().__init__(data, epochs=t.epochs, batch=t.batch, learning_rate=t.learning_rate, seed=seed)
+        self.teacher = make_teacher(spec, classes, t.image, seed)
+        self.teacher.view.prepare(data.x, cache)
+        self.drawn = self.teacher.draw(data.x, cache) if self.teacher.view.drawn else None
         self.register_buffer("frequency", torch.bincount(data.y, minlength=classes) / len(data))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Cross-entropy weighted for macro-F1."""
-        view = self.teacher.view(batch.x) if self.views is None else self.views[batch.row.cpu()].to(batch.x.device)
-        logits, _features = self.teacher(view)
+        drawn = batch.x if self.drawn is None else self.drawn[batch.row.cpu()].to(batch.x.device)
+        logits, _features = self.teacher(drawn)
         loss = weighted_cross_entropy(logits, batch.y, self.get_buffer("frequency"))
         self.note(loss=loss.detach(), accuracy=(logits.argmax(-1) == batch.y).float().mean())
         return loss
@@ -129,12 +110,12 @@ class Knowledge:
 
 
 @torch.no_grad()
-def knowledge_of(teacher: Teacher, x: Tensor, size: int = 256) -> Knowledge:
+def knowledge_of(teacher: Teacher, x: Tensor, cache: Path | None = None, size: int = 256) -> Knowledge:
     """Run a teacher over (N, W, 3). Features are averaged down to 16 positions and kept in half precision."""
     teacher.eval()
     logits, tokens = [], []
-    for part in x.split(size):
-        out, features = teacher(teacher.view(part))
+    for part in teacher.draw(x, cache).split(size):
+        out, features = teacher(part)
         last = features[-1]
         small = F.adaptive_avg_pool1d(last, MAP_TOKENS) if last.dim() == 3 else F.adaptive_avg_pool2d(last, 4)
         logits.append(out)
