@@ -1,0 +1,1 @@
+"""What students learn from teachers: losses, and how much each teacher counts."""
