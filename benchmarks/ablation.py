@@ -42,7 +42,7 @@ def variants(base: Config) -> dict[str, tuple[Config, list[str]]]:
         "text": (replace(base, codebook=replace(base.codebook, text="none")), teachers),
         "signal teacher": (with_teacher(base, "persistence"), codebook + teachers[1:]),
         "persistence teacher": (with_teacher(base, "signal"), codebook + teachers[:1]),
-        "workspace": (replace(base, workspace=replace(base.workspace, enabled=False)), codebook + teachers),
+        "workspace": (replace(base, student=replace(base.student, method="kd")), codebook + teachers),
     }
     return {"nothing": (base, []), **without}
 

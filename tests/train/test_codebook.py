@@ -130,7 +130,7 @@ def test_whole_windows_are_rebuilt_at_their_size_and_logits_have_a_value_a_class
     assert [part.shape for part in z] == [(5, 4, 3, 4), (5, 3, 3, 4)]
     quantised = model.quantise(z)
     features = model.features(pieces, [q.z for q in quantised])
-    hidden = model.hidden(features, quantised)
+    hidden = model.hidden(features, [q.codes for q in quantised])
     assert model.rebuild(features, hidden).shape == (5, 40, 3)
     assert model.logits(hidden).shape == (5, 3)
     assert model.action_logits(pieces, z).shape == (5, 7, 5)
@@ -176,7 +176,7 @@ def test_stage_1_learns_shapes_better_than_nothing(text: TextTargets | None, tmp
         pieces, z = model.encode(data.x)
         quantised = model.quantise(z)
         features = model.features(pieces, [q.z for q in quantised])
-        guess = model.logits(model.hidden(features, quantised)).argmax(-1)
+        guess = model.logits(model.hidden(features, [q.codes for q in quantised])).argmax(-1)
     assert max(errors(model, data)) < 0.8
     assert float((guess == data.y).float().mean()) > 0.8
     assert not (tmp_path / "log" / "codebook.ckpt").exists()

@@ -163,8 +163,8 @@ def test_options_change_what_the_preset_gives():
 
 
 def test_switches_take_true_or_false():
-    config, _ = parse(["--codebook.fusion", "True", "--workspace.enabled", "False"])
-    assert (config.codebook.fusion, config.workspace.enabled) == (True, False)
+    config, _ = parse(["--codebook.fusion", "True", "--codebook.joint", "False"])
+    assert (config.codebook.fusion, config.codebook.joint) == (True, False)
 
 
 def test_teachers_are_read_from_words_with_their_size_and_number():

@@ -2,20 +2,26 @@
 
 import signal
 from dataclasses import replace
+from typing import get_args
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from mmvq_bridge.command import BadInput
 from mmvq_train.calibrate import KNOWN_SHARE, calibrate
 from mmvq_train.codebook import ShapeCodebook, TextTargets
-from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig, WorkspaceConfig
+from mmvq_train.codebook.quantiser import nearest
+from mmvq_train.config import CodebookConfig, Config, DistilMethod, PiecesConfig, StudentConfig, WorkspaceConfig
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, fit
 from mmvq_train.pieces import Layout
 from mmvq_train.student import Student, StudentStage
 from mmvq_train.student.model import energy, sub_action_probabilities
+from mmvq_train.student.stage import laid_in_time
+from mmvq_train.student.tokens import copies_of, follow
 from mmvq_train.teachers import Knowledge
 
 LAYOUT = Layout(20.0, 80, (0.5, 1.0, 4.0), (0.5, 0.7, 1.0))
@@ -140,14 +146,12 @@ def test_without_text_every_sub_action_is_equally_likely():
     assert torch.allclose(sub_action_probabilities(student(noise(3, 80, 3)).actions), torch.tensor(0.25))
 
 
-def test_a_left_out_piece_counts_nothing_and_keeps_its_row(student: Student):
-    pieces = student.pieces(noise(4, 80, 3))
-    whole = student.judge(pieces)
-    keep = torch.ones(4, LAYOUT.tokens)
-    keep[:, 2] = 0
-    without = student.judge(pieces, keep)
-    assert torch.equal(without.contributions, whole.contributions)
-    assert torch.allclose(without.logits, whole.logits - whole.contributions[:, 2], atol=1e-5)
+def test_tokens_are_all_that_the_networks_see(student: Student):
+    x = noise(4, 80, 3)
+    out = student(x)
+    contributions, embeddings = student.said(*student.tokens(student.pieces(x)))
+    assert torch.equal(contributions, out.contributions)
+    assert torch.equal(embeddings, out.embeddings)
 
 
 CONFIG = Config(
@@ -159,27 +163,129 @@ CONFIG = Config(
 )
 
 
+COPIES = 2
+
+
 def knowledge(count: int) -> list[Knowledge]:
-    """Two teachers that know the labels."""
-    logits = 4.0 * F.one_hot(torch.arange(count) % 3, 3).float()
-    return [Knowledge(logits, noise(count, 16, 8, seed=s).half()) for s in (1, 2)]
+    """Two teachers that know the labels: one whose classifier is a matrix, one that has none."""
+    torch.manual_seed(0)
+    logits = (4.0 * F.one_hot(torch.arange(count) % 3, 3).float()).expand(COPIES, -1, -1)
+    tokens = [noise(COPIES, count, 16, 8, seed=s).half() for s in (1, 2)]
+    classifiers = (torch.nn.Linear(8, 3), None)
+    return [Knowledge(logits, t, t.mean(2), c) for t, c in zip(tokens, classifiers, strict=True)]
+
+
+def made(config: Config = CONFIG, teachers: int = 2, text: bool = True, kind: type[StudentStage] = StudentStage):
+    """A stage over 24 windows, and the codebook that it follows."""
+    data, frozen = windows(), codebook(LAYOUT, text)
+    copies = copies_of(data.x, COPIES, 10.0, 0.05, 0)
+    return kind(config, data, 3, frozen, copies, knowledge(24)[:teachers], targets().membership), frozen
+
+
+def with_method(name: str, **more) -> Config:
+    return replace(CONFIG, student=replace(CONFIG.student, method=name, **more))
+
+
+def test_the_first_copy_is_the_window_itself_and_the_others_are_turned():
+    x = noise(5, 80, 3)
+    first, second, third = copies_of(x, 3, 10.0, 0.0, 0)
+    assert torch.equal(first, x)
+    torch.testing.assert_close(second.norm(dim=-1), x.norm(dim=-1))
+    assert not torch.allclose(second, x) and not torch.allclose(second, third)
+
+
+def test_the_map_learns_the_codes_that_the_encoder_chooses():
+    frozen, x = codebook(LAYOUT), noise(200, 80, 3)
+    with torch.no_grad():  # an encoder that a linear map can only come near to
+        frozen.encoder.bend[-1].weight.copy_(noise(*frozen.encoder.bend[-1].weight.shape))
+    student = Student(LAYOUT, 8, 4, 3, 4, 16, 5).eval()
+    student.adopt(frozen)
+
+    def agreement() -> float:
+        pieces, z = frozen.encode(x)
+        wanted = torch.cat([nearest(part, book.codes) for part, book in zip(z, frozen.books(), strict=True)], dim=1)
+        return float((student.tokens(pieces)[0] == wanted).float().mean())
+
+    before = agreement()
+    follow(student, frozen, x, 0, 0)
+    near = agreement()
+    follow(student, frozen, x, 200, 0)
+    assert before < near < agreement()
+
+
+def test_laid_tokens_are_means_of_what_lies_in_each_sixteenth():
+    laid = laid_in_time(LAYOUT)  # 80 samples: sixteenths of 5; pieces of 10 every 10, so each lies in two of them
+    assert [part.shape for part in laid] == [(count, 16) for count in LAYOUT.counts]
+    torch.testing.assert_close(laid[0], torch.eye(8).repeat_interleave(2, dim=1))
+    torch.testing.assert_close(laid[2], torch.full((1, 16), 1.0))
+    for part in laid:
+        torch.testing.assert_close(part.sum(0), torch.ones(16))
 
 
 @pytest.mark.parametrize("text", [True, False], ids=["with text", "without text"])
 @pytest.mark.parametrize("teachers", [2, 1, 0])
 def test_training_moves_the_student_and_leaves_its_codes_and_the_codebook(teachers: int, text: bool, tmp_path):
-    data, frozen = windows(), codebook(LAYOUT, text)
-    stage = StudentStage(CONFIG, data, 3, frozen, knowledge(24)[:teachers], targets().membership)
+    stage, frozen = made(teachers=teachers, text=text)
     codes, weights = stage.student.codes.clone(), {k: v.clone() for k, v in stage.student.named_parameters()}
     before = {k: v.clone() for k, v in frozen.state_dict().items()}
-    assert (stage.workspace is None) == (teachers == 0)
+    assert (stage.method is None) == (teachers == 0)
     fit(stage, "student", tmp_path, "cpu", average=0.5)
     assert torch.equal(stage.student.codes, codes)
     assert all(torch.equal(v, before[k]) for k, v in frozen.state_dict().items())
     # Averaging rounds, so that weights which nothing moves differ in the last digits.
     moved = {k for k, v in stage.student.named_parameters() if not torch.allclose(v, weights[k], atol=1e-5)}
     still = set(weights) - moved
-    assert still == (set() if text else {"act.linear.weight", "act.linear.bias"})
+    assert still == {"map.weight"} | (set() if text else {"act.linear.weight", "act.linear.bias"})
+
+
+@pytest.mark.parametrize(
+    ("method", "teachers"), [(name, 2) for name in get_args(DistilMethod) if name != "simkd"] + [("workspace", 1)]
+)
+def test_every_method_learns_labels_and_what_teachers_say(method: str, teachers: int, tmp_path):
+    stage, _ = made(with_method(method, epochs=15, piece_dropout=0.0, dropout=0.0), teachers=teachers)
+    batch = next(iter(stage.train_dataloader()))
+
+    def asked() -> dict[str, float]:
+        noted: dict[str, float] = {}
+        torch.manual_seed(0)
+        with mock.patch.object(stage, "note", lambda **values: noted.update({k: float(v) for k, v in values.items()})):
+            stage.training_step(batch, 0)
+        return noted
+
+    before = asked()
+    fit(stage, "student", tmp_path, "cpu")
+    after = asked()
+    assert after["label"] < before["label"]
+    assert sum(v for k, v in after.items() if k not in ("loss", "label", "action")) < sum(
+        v for k, v in before.items() if k not in ("loss", "label", "action")
+    )
+
+
+def test_simkd_takes_over_the_teachers_classifier_and_stays_a_sum(tmp_path):
+    stage, _ = made(with_method("simkd", epochs=60, piece_dropout=0.0, dropout=0.0))
+    known = stage.knowledge[0]
+    fit(stage, "student", tmp_path, "cpu")
+    student = stage.finish()
+    out = student(windows().x)
+    assert torch.allclose(out.contributions.sum(1) + student.bias, out.logits, atol=1e-5)
+    told = known.classifier(known.pooled[0].float())
+    assert (out.logits - told).square().mean() < 0.7 * told.var()
+
+
+def test_simkd_refuses_a_teacher_without_a_classifier():
+    data, frozen = windows(), codebook(LAYOUT)
+    with pytest.raises(BadInput, match="simkd"):
+        StudentStage(with_method("simkd"), data, 3, frozen, [data.x] * COPIES, knowledge(24)[1:], targets().membership)
+
+
+def test_annealing_learns_labels_alone_at_first():
+    stage, _ = made(with_method("kd", anneal=0.5, epochs=4))
+    batch, noted = next(iter(stage.train_dataloader())), []
+    with mock.patch.object(stage, "note", lambda **values: noted.append(set(values))):
+        for epoch in range(4):
+            with mock.patch.object(type(stage), "current_epoch", epoch):
+                stage.training_step(batch, 0)
+    assert ["answers" in values for values in noted] == [False, False, True, True]
 
 
 class Stopped(StudentStage):
@@ -196,15 +302,12 @@ def test_a_stage_stopped_in_mid_epoch_goes_on_to_the_weights_of_one_that_was_not
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))  # Lightning switches it off on Ctrl-C
     config = replace(CONFIG, student=replace(CONFIG.student, epochs=5))
 
-    def made(kind: type[StudentStage]) -> StudentStage:
-        return kind(config, windows(), 3, codebook(LAYOUT), knowledge(24), targets().membership)
-
-    whole = made(StudentStage)
+    whole, _ = made(config)
     fit(whole, "student", tmp_path / "whole", "cpu", average=0.5)
     with pytest.raises(KeyboardInterrupt):
-        fit(made(Stopped), "student", tmp_path / "stopped", "cpu", average=0.5)
+        fit(made(config, kind=Stopped)[0], "student", tmp_path / "stopped", "cpu", average=0.5)
     assert (tmp_path / "stopped" / "log" / "student.ckpt").exists()
-    resumed = made(StudentStage)
+    resumed, _ = made(config)
     fit(resumed, "student", tmp_path / "stopped", "cpu", average=0.5)
     assert not (tmp_path / "stopped" / "log" / "student.ckpt").exists()
     expected = whole.state_dict()
@@ -212,7 +315,7 @@ def test_a_stage_stopped_in_mid_epoch_goes_on_to_the_weights_of_one_that_was_not
 
 
 def test_what_is_frozen_stays_out_of_what_is_saved():
-    stage = StudentStage(CONFIG, windows(), 3, codebook(LAYOUT), knowledge(24), targets().membership)
+    stage, _ = made()
     assert not any("frozen" in name or "encoder" in name for name in stage.state_dict())
     assert "temperature" in stage.student.state_dict()
 

@@ -152,9 +152,13 @@ def test_every_kind_of_teacher_has_knowledge_of_its_own_width(use, tmp_path):
     config = Config(teachers=TeachersConfig(use=(use,), image=IMAGE))
     (spec,) = config.teachers.wanted
     stage = TeacherStage(spec, config, data(), 3, tmp_path)
-    knowledge = knowledge_of(stage.teacher, windows(), tmp_path)
-    assert knowledge.logits.shape == (40, 3)
-    assert knowledge.tokens.shape == (40, 16, 64 * spec.width)
+    knowledge = knowledge_of(stage.teacher, [windows(), -windows()], tmp_path)
+    assert knowledge.logits.shape == (2, 40, 3)
+    assert knowledge.tokens.shape == (2, 40, 16, 64 * spec.width)
+    assert not torch.equal(knowledge.logits[0], knowledge.logits[1])
+    assert knowledge.classifier is not None
+    said = knowledge.classifier(knowledge.pooled[0].float())
+    torch.testing.assert_close(said, knowledge.logits[0], atol=2e-2, rtol=0)  # pooled is kept in half precision
 
 
 def test_the_same_teacher_named_twice_starts_from_two_seeds():
@@ -170,7 +174,9 @@ def test_the_codebook_teaches_as_it_stands(joint):
     codebook = ShapeCodebook(layout, 8, 4, 3, None).eval().requires_grad_(False)
     for book in codebook.books():
         book.codes.normal_()
-    knowledge = knowledge_of(CodebookTeacher(codebook), windows())
-    assert knowledge.tokens.shape[:2] == (40, 16)
+    knowledge = knowledge_of(CodebookTeacher(codebook), [windows()])
+    assert knowledge.tokens.shape[:3] == (1, 40, 16)
     assert knowledge.logits.std() > 0
-    assert torch.equal(knowledge_of(CodebookTeacher(codebook), windows()[:5]).logits, knowledge.logits[:5])
+    assert knowledge.classifier is None
+    few = knowledge_of(CodebookTeacher(codebook), [windows()[:5]])
+    torch.testing.assert_close(few.logits, knowledge.logits[:, :5])

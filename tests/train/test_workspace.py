@@ -5,9 +5,16 @@ import torch
 from torch import nn
 
 from mmvq_bridge.command import BadInput
-from mmvq_train.workspace.losses import alignment, distillation_kl, similarity_preserving
-from mmvq_train.workspace.maps import DynamicCoefficients, coefficients, map_distances
-from mmvq_train.workspace.slots import SlotAttention, Stream, StudentCrossAttention
+from mmvq_train.distil.losses import divergence, similarity_preserving
+from mmvq_train.workspace import (
+    DynamicCoefficients,
+    SlotAttention,
+    Stream,
+    StudentCrossAttention,
+    alignment,
+    coefficients,
+    map_distances,
+)
 
 WIDTH, TOKENS = 20, 6
 
@@ -41,7 +48,7 @@ def toy_loss(model, batch):
     first, second, tokens, one, other, labels = batch
     logits, kts, kis = model(first, second, tokens)
     alpha = model.coefficients(kts, kis)
-    answers = torch.stack([distillation_kl(logits, teacher, 4.0) for teacher in (one, other)])
+    answers = torch.stack([divergence(logits, teacher, 4.0).mean() for teacher in (one, other)])
     similar = similarity_preserving(tokens, model.student(tokens))
     return nn.functional.cross_entropy(logits, labels) + (alpha * answers).sum() + similar + alignment(kts, kis)
 
@@ -238,36 +245,6 @@ def test_coefficients_refuse_settings_without_sense(wrong):
 def test_coefficients_refuse_another_number_of_maps():
     with pytest.raises(BadInput, match="3 teacher maps"):
         DynamicCoefficients(2)(*maps_at(0.1, 0.1, 0.1))
-
-
-def test_distillation_of_hand_computed_logits():
-    # At temperature 2 the teacher says (.75, .25) and the student (.5, .5): KL = .75 ln 1.5 + .25 ln .5, times 4.
-    teacher = torch.tensor([[2 * math.log(3), 0.0]])
-    student = torch.zeros(1, 2)
-    expected = 4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
-    assert distillation_kl(student, teacher, 2.0).item() == pytest.approx(expected, rel=1e-5)
-    assert distillation_kl(student.repeat(7, 1), teacher.repeat(7, 1), 2.0).item() == pytest.approx(expected, rel=1e-5)
-    assert distillation_kl(teacher, teacher, 2.0).item() == pytest.approx(0, abs=1e-7)
-
-
-def test_distillation_is_finite_for_a_teacher_without_doubt():
-    assert torch.isfinite(distillation_kl(torch.zeros(1, 3), torch.tensor([[500.0, 0.0, -500.0]]), 1.0))
-
-
-def test_similarity_of_hand_computed_features():
-    # A A^T of a is [[1, 0], [0, 4]], rows to length 1: identity. Of b: all rows alike, each entry 1 / sqrt(2).
-    a = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    b = torch.tensor([[[3.0], [0.0]], [[3.0], [0.0]]])
-    half = math.sqrt(0.5)
-    expected = (2 * (1 - half) ** 2 + 2 * half**2) / 4
-    assert similarity_preserving(a, b).item() == pytest.approx(expected, rel=1e-5)
-    assert similarity_preserving(a, 5 * a).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_similarity_of_features_that_are_all_zero_is_finite():
-    a = torch.zeros(3, 4, requires_grad=True)
-    similarity_preserving(a, torch.randn(3, 5)).backward()
-    assert torch.isfinite(a.grad).all()
 
 
 def test_alignment_adds_up_the_distances_to_all_teachers():

@@ -18,6 +18,7 @@ Method = Literal["code", "token", "both"]
 Target = Literal["candidate", "balanced", "attention"]
 Control = Literal["real", "shuffled", "random", "one-hot", "none"]
 TeacherKind = Literal["signal", "persistence", "gramian", "codebook"]
+DistilMethod = Literal["workspace", "kd", "ebkd", "camkd", "mtkd-rl", "dist", "at", "sp", "dcd", "simkd"]
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,6 @@ class TeachersConfig:
 class WorkspaceConfig:
     """The global latent workspace between teachers and student; it lives in training only."""
 
-    enabled: bool = True
     slots: int = 5
     dim: int = 32
     rounds: int = 3
@@ -175,12 +175,22 @@ class StudentConfig:
     """Share of pieces left out of a window while training."""
     smoothing: float = 0.05
     """Label smoothing."""
+    copies: int = 4
+    """Copies of the training windows: one as recorded, the others turned and scaled. Teachers judge each of them."""
+    method: DistilMethod = "workspace"
+    """How to learn from teachers: their answers, weighed by the workspace (mGLW), equally (kd), by entropy (ebkd), by
+    rightness and with features (camkd), by an agent (mtkd-rl); correlation of answers (dist); features alone (at, sp,
+    dcd); the first teacher's classifier on its features (simkd)."""
     temperature: float = 4.0
-    """Of the distillation."""
+    """Of the teachers' answers."""
     distil: float = 0.5
     """λ: share of the teachers' judgement against the labels'."""
-    follow: float = 1.0
-    """Weight of L_KD on z: the student's codes follow the codebook's encoder."""
+    hint: float = 1.0
+    """Weight of losses on features, in methods that have any."""
+    anneal: float = 0.0
+    """Share of the epochs, at first, in which labels alone are learnt."""
+    follow: int = 400
+    """Steps in which the student's map learns the codebook's choice of codes (L_KD on z)."""
     action: float = 0.3
     """Weight of the sub-action targets."""
     rotation_deg: float = 10.0
@@ -319,7 +329,11 @@ BOUNDS: Final = (
     ("student.width", 1, 4096),
     ("student.embedding", 1, 4096),
     *((f"student.{name}", 0, ALMOST_ONE) for name in ("dropout", "piece_dropout", "smoothing")),
+    ("student.copies", 1, 100),
     ("student.temperature", 0.01, 1000),
+    ("student.hint", 0, 1e6),
+    ("student.anneal", 0, ALMOST_ONE),
+    ("student.follow", 0, 1e6),
     ("student.distil", 0, 1),
     ("student.average", 0, 1),
 )

@@ -33,6 +33,7 @@ from mmvq_train.names import associations, describe_codes
 from mmvq_train.report import write_report
 from mmvq_train.rundir import load_module, make_student, restore, save_module, write_calibration, write_json
 from mmvq_train.student import Student, StudentStage
+from mmvq_train.student.tokens import copies_of
 from mmvq_train.teachers import CodebookTeacher, Teacher, TeacherStage, knowledge_of, make_teacher
 from mmvq_train.text import (
     Bank,
@@ -128,7 +129,7 @@ def _teachers(config: Config, data: Dataset, codebook: ShapeCodebook, run: Path,
                 stage = TeacherStage(spec, config, data.train, len(data.labels), _views(config))
                 if spec.trained:
                     fit(stage, f"teacher-{spec.name}", run, config.accelerator)
-                test = score(knowledge_of(stage.teacher, data.test.x, _views(config)).logits, data.test)
+                test = score(knowledge_of(stage.teacher, [data.test.x], _views(config)).logits[0], data.test)
             save_module(stage.teacher, path, {"stage": spec.name, "test_macro_f1": test, "mmvq": __version__})
             restore(teacher, path)
         teachers.append(teacher)
@@ -153,12 +154,14 @@ def _student(
     if restore(student, path):
         return student
     with clock.stage("student"):
-        knowledge = [knowledge_of(teacher, data.train.x, _views(config)) for teacher in teachers]
+        s = config.student
+        copies = copies_of(data.train.x, s.copies, s.rotation_deg, s.gain, config.seed)
+        knowledge = [knowledge_of(teacher, copies, _views(config)) for teacher in teachers]
         membership = (text.seen or text.targets).membership
-        stage = StudentStage(config, data.train, len(data.labels), codebook, knowledge, membership)
-        fit(stage, "student", run, config.accelerator, config.student.average)
+        stage = StudentStage(config, data.train, len(data.labels), codebook, copies, knowledge, membership)
+        fit(stage, "student", run, config.accelerator, s.average)
         codebook.cpu()  # it went to the GPU with the student, if there is one
-        stage.student.centre(data.train.x)
+        stage.finish().centre(data.train.x)
         calibrate(stage.student, data.calibrate)
     about = {
         "stage": "student",

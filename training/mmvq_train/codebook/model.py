@@ -109,12 +109,12 @@ class ShapeCodebook(nn.Module):
             for p, part in zip(pieces, z, strict=True)
         ]
 
-    def hidden(self, features: list[Tensor], quantised: list[Quantised]) -> list[Tensor]:
+    def hidden(self, features: list[Tensor], codes: list[Tensor]) -> list[Tensor]:
         """What a token's codes and attributes say together, (B, T, WIDTH) of every length; `features` of its z_q."""
         stream = torch.arange(self.layout.streams, device=features[0].device) * len(self.books()[0].codes)
         return [
-            mix(torch.cat([f, embed(q.codes + stream).flatten(2)], dim=-1))
-            for mix, embed, f, q in zip(self.mix, self.embed, features, quantised, strict=True)
+            mix(torch.cat([f, embed(c + stream).flatten(2)], dim=-1))
+            for mix, embed, f, c in zip(self.mix, self.embed, features, codes, strict=True)
         ]
 
     def logits(self, hidden: list[Tensor]) -> Tensor:
@@ -153,7 +153,20 @@ class ShapeCodebook(nn.Module):
             return self.token_action_logits(pieces, z)
         quantised = self.quantise(z)
         features = self.features(pieces, [q.z for q in quantised])
-        return self.code_action_logits(self.hidden(features, quantised))
+        return self.code_action_logits(self.hidden(features, [q.codes for q in quantised]))
+
+    def actions_of(self, codes: Tensor, attributes: Tensor) -> Tensor:
+        """The same of codes (B, tokens, S) and attributes (B, tokens, A, 2) alone, for a reader that has no z."""
+        counts = self.layout.counts
+        chosen = list(codes.split(counts, dim=1))
+        features = [
+            torch.cat([book.codes[c].flatten(2), a.flatten(2)], dim=-1)
+            for book, c, a in zip(self.books(), chosen, attributes.split(counts, dim=1), strict=True)
+        ]
+        if self.token_action is not None and self.method == "token":
+            parts = [head(f) for head, f in zip(self.token_action, features, strict=True)]
+            return self._likeness(torch.cat(parts, dim=1))
+        return self.code_action_logits(self.hidden(features, chosen))
 
     def _likeness(self, place: Tensor) -> Tensor:
         assert self.text is not None

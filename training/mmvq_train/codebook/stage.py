@@ -61,7 +61,7 @@ class CodebookStage(Stage):
         met = list(meeting.split(model.layout.counts, dim=1))
         quantised = model.quantise(met)
         features = model.features(pieces, [q.z for q in quantised])
-        hidden = model.hidden(features, quantised)
+        hidden = model.hidden(features, [q.codes for q in quantised])
         shape = torch.stack([
             (model.decoder(q.z) - p.shape).square().mean(-1).mean() for p, q in zip(pieces, quantised, strict=True)
         ]).mean()

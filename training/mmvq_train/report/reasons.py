@@ -182,7 +182,7 @@ def _rebuilt(codebook: ShapeCodebook, x: Tensor) -> Tensor:
     pieces, z = codebook.encode(x)
     quantised = codebook.quantise(z)
     features = codebook.features(pieces, [q.z for q in quantised])
-    return codebook.rebuild(features, codebook.hidden(features, quantised))
+    return codebook.rebuild(features, codebook.hidden(features, [q.codes for q in quantised]))
 
 
 def _choose(probability: Tensor, truth: Tensor) -> tuple[list[int], list[int]]:

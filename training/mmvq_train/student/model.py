@@ -118,13 +118,24 @@ class Student(nn.Module):
         """Cut the windows into pieces and judge them."""
         return self.judge(self.pieces(x))
 
-    def judge(self, pieces: list[PieceValues], keep: Tensor | None = None) -> StudentOutput:
-        """`keep` (B, T): factors on the tokens' contributions to the logits, for dropout of whole pieces."""
+    def judge(self, pieces: list[PieceValues]) -> StudentOutput:
+        """As `forward`, of windows that are cut already."""
         parts = [self._length(i, p) for i, p in enumerate(pieces)]
         joined = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
-        counted = joined["contributions"] if keep is None else joined["contributions"] * keep[..., None]
         actions = self.act(joined["embeddings"])
-        return StudentOutput(logits=counted.sum(1) + self.bias, actions=actions, **joined)
+        return StudentOutput(logits=joined["contributions"].sum(1) + self.bias, actions=actions, **joined)
+
+    def tokens(self, pieces: list[PieceValues]) -> tuple[Tensor, Tensor]:
+        """All that the networks see of windows: codes (B, T, S), attributes as they like them (B, T, A, 2)."""
+        codes = [nearest(self.map(p.shape), self.codes[i]) for i, p in enumerate(pieces)]
+        return torch.cat(codes, dim=1), torch.cat([attribute_inputs(p) for p in pieces], dim=1)
+
+    def said(self, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+        """Contributions (B, T, C) and embeddings (B, T, width) of `tokens`."""
+        counts = self.layout.counts
+        parts = zip(codes.split(counts, dim=1), attributes.split(counts, dim=1), strict=True)
+        contributions, embeddings = zip(*(self.weigh(i, c, a) for i, (c, a) in enumerate(parts)), strict=True)
+        return torch.cat(contributions, dim=1), torch.cat(embeddings, dim=1)
 
     def _length(self, i: int, piece: PieceValues) -> dict[str, Tensor]:
         z = self.map(piece.shape)

@@ -1,61 +1,32 @@
-"""Stage 3: distil teachers and codebook into the student, through the workspace.
+"""Stage 3: teach the student what the labels, the teachers and the codebook say, over tokens that stand still.
 
-    loss = (1−λ) CE + λT² Σ_m α_m KL(T_m ‖ S)                labels and teachers; α from the workspace's maps
-         + L_KD on z + sub-action targets                     the codebook, whose codes stay frozen
-         + CE of the workspace's own head + alignment + similarity-preserving
+    loss = (1−λ) CE + what the method asks for (see `methods`)        labels and teachers
+         + sub-action targets                                         the codebook, whose codes stay frozen
 
-The workspace (slots over teachers' features, cross-attention of the student's tokens to them) lives here only; what is
-exported has one input and no slots. Its gradient reaches the student through the token embeddings.
+The student's map to the codes is learnt before (`tokens.follow`); what is left are its networks. Teachers judge the
+very copies of windows that the student reads. Nothing of a method is in what is exported, which takes the window alone.
 """
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.losses import action_loss
 from mmvq_train.config import Config
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, Stage
-from mmvq_train.pieces import PieceValues
-from mmvq_train.student.model import Student, StudentOutput
+from mmvq_train.pieces import Layout
+from mmvq_train.student.methods import POSITIONS, Seen, make_method
+from mmvq_train.student.model import Student
+from mmvq_train.student.tokens import follow, tokens_of
 from mmvq_train.teachers import Knowledge
-from mmvq_train.workspace import (
-    DynamicCoefficients,
-    SlotAttention,
-    Stream,
-    StudentCrossAttention,
-    alignment,
-    distillation_kl,
-    similarity_preserving,
-)
-
-
-class Workspace(nn.Module):
-    """Teachers' tokens (B, L_m, D_m) and the student's (B, T, width) -> the student's updated, maps, coefficients."""
-
-    def __init__(self, config: Config, knowledge: Sequence[Knowledge], tokens: int, width: int, classes: int) -> None:
-        super().__init__()
-        w = config.workspace
-        common = knowledge[0].tokens.shape[1]
-        self.teachers = nn.ModuleList(Stream(k.tokens.shape[1], k.tokens.shape[2], common, w.dim) for k in knowledge)
-        self.student = Stream(tokens, width, common, w.dim)
-        self.slots = SlotAttention(w.dim, len(knowledge), w.slots, w.rounds)
-        self.read = StudentCrossAttention(w.dim, w.heads)
-        self.coefficients = DynamicCoefficients(len(knowledge), w.orientation)
-        self.head = nn.Linear(w.dim, classes)
-
-    def forward(self, teachers: Sequence[Tensor], student: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of the workspace's own head (B, C), alignment loss, coefficients α (M,)."""
-        slots, kis = self.slots([stream(t) for stream, t in zip(self.teachers, teachers, strict=True)])
-        tokens, kts = self.read(self.student(student), slots)
-        return self.head(tokens.mean(1)), alignment(kts, kis), self.coefficients(kts, kis)
 
 
 class StudentStage(Stage):
-    """Trains a Student on labels, the frozen teachers' Knowledge, and the frozen codebook."""
+    """Trains a Student on labels, frozen teachers' Knowledge of `copies` of the windows, and the frozen codebook."""
 
     def __init__(
         self,
@@ -63,74 +34,85 @@ class StudentStage(Stage):
         data: WindowSet,
         classes: int,
         codebook: ShapeCodebook,
+        copies: Sequence[Tensor],
         knowledge: Sequence[Knowledge],
         membership: Tensor,
     ) -> None:
         s = config.student
         super().__init__(
             data, epochs=s.epochs, batch=s.batch, learning_rate=s.learning_rate, weight_decay=s.weight_decay,
-            seed=config.seed, rotation_deg=s.rotation_deg, gain=s.gain,
+            seed=config.seed, rotation_deg=0.0, gain=0.0,  # the copies are turned already
         )
-        self.recipe, self.workspace_recipe = s, config.workspace
+        self.recipe = s
         torch.manual_seed(config.seed)
         layout, c = config.layout, config.codebook
         self.student = Student(layout, c.size, c.dim, classes, membership.shape[1], s.width, s.embedding, s.dropout)
         self.student.adopt(codebook)
+        follow(self.student, codebook, data.x, s.follow, config.seed)
+        self.tokens = tokens_of(self.student, copies)
         # In a tuple, so that what is frozen is neither trained nor checkpointed with the student.
         self.frozen = (codebook.eval().requires_grad_(False),)
         self.knowledge = tuple(knowledge)
         self.register_buffer("membership", membership, persistent=False)
-        self.workspace = (
-            Workspace(config, knowledge, layout.tokens, s.width, classes)
-            if config.workspace.enabled and knowledge
-            else None
-        )
+        for i, laid in enumerate(laid_in_time(layout)):
+            self.register_buffer(f"laid_{i}", laid, persistent=False)
+        self.method = make_method(s, config.workspace, self.student, knowledge) if knowledge else None
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """All losses of the module's docstring, in one step."""
-        s = self.recipe
-        keep = None
+        s, device = self.recipe, batch.x.device
+        copy, rows = self.current_epoch % len(self.tokens.codes), batch.row.cpu()
+        codes = self.tokens.codes[copy, rows].to(device).long()
+        attributes = self.tokens.attributes[copy, rows].to(device).float()
+        contributions, embeddings = self.student.said(codes, attributes)
         if s.piece_dropout > 0:
-            drawn = torch.rand(len(batch.y), self.student.layout.tokens, device=batch.x.device)
-            keep = (drawn >= s.piece_dropout).float() / (1 - s.piece_dropout)
-        (codebook,) = self.frozen
-        codebook.to(batch.x.device)
-        with torch.no_grad():
-            pieces, z = codebook.encode(batch.x)
-        out = self.student.judge(pieces, keep)
-        parts = {"label": F.cross_entropy(out.logits, batch.y, label_smoothing=s.smoothing)}
-        parts |= self._from_codebook(codebook, batch, pieces, z, out)
-        row = batch.row.cpu()
-        said = [k.logits[row].to(batch.x.device) for k in self.knowledge]
-        if said:
-            alpha = torch.full((len(said),), 1 / len(said), device=batch.x.device)
-            if self.workspace is not None:
-                tokens = [k.tokens[row].to(batch.x.device).float() for k in self.knowledge]
-                logits, align, alpha = self.workspace(tokens, out.embeddings)
-                parts["workspace"] = F.cross_entropy(logits, batch.y, label_smoothing=s.smoothing)
-                parts["align"] = self.workspace_recipe.align * align
-                pooled = out.embeddings.mean(1)
-                similar = torch.stack([similarity_preserving(t, pooled) for t in tokens]).mean()
-                parts["similarity"] = self.workspace_recipe.similarity * similar
-            parts["label"] = (1 - s.distil) * parts["label"]
-            parts["teachers"] = s.distil * torch.stack(
-                [a * distillation_kl(out.logits, t, s.temperature) for a, t in zip(alpha, said, strict=True)]
-            ).sum()
-            self.note(**{f"alpha_{i}": float(a) for i, a in enumerate(alpha)})
+            drawn = torch.rand(contributions.shape[:2], device=device) >= s.piece_dropout
+            contributions = contributions * drawn[..., None] / (1 - s.piece_dropout)
+        logits = contributions.sum(1) + self.student.bias
+        parts = {"label": F.cross_entropy(logits, batch.y, label_smoothing=s.smoothing)}
+        if self.method is not None and self.current_epoch >= round(s.anneal * self.epochs):
+            parts["label"] = self.method.labels * parts["label"]
+            parts |= self.method(Seen(
+                logits, embeddings, self._features(embeddings), batch.y,
+                *([getattr(k, what)[copy, rows].to(device).float() for k in self.knowledge]
+                  for what in ("logits", "tokens", "pooled")),
+            ))
+        if self.frozen[0].text is not None:
+            parts["action"] = s.action * self._sub_actions(batch.y, codes, attributes, embeddings)
         loss = torch.stack(list(parts.values())).sum()
         self.note(loss=loss.detach(), **{name: value.detach() for name, value in parts.items()})
         return loss
 
-    def _from_codebook(
-        self, codebook: ShapeCodebook, batch: Batch, pieces: list[PieceValues], z: list[Tensor], out: StudentOutput
-    ) -> dict[str, Tensor]:
-        """L_KD on z, and the sub-action targets: inside the label's set, and as the codebook's action decoder says."""
-        follow = self.recipe.follow * F.mse_loss(out.z, torch.cat(z, dim=1))
-        if codebook.text is None:
-            return {"follow": follow}
-        allowed = self.get_buffer("membership")[batch.y]
+    def finish(self) -> Student:
+        """The student as it is to be judged, once its weights are the last ones."""
+        if self.method is not None:
+            self.method.finish(self.student)
+        return self.student
+
+    def _features(self, embeddings: Tensor) -> Tensor:
+        """Tokens (B, T, width) -> (B, 16, lengths · width): every length's, laid in time, one under another."""
+        parts = embeddings.split(self.student.layout.counts, dim=1)
+        return torch.cat([self.get_buffer(f"laid_{i}").T @ part for i, part in enumerate(parts)], dim=2)
+
+    def _sub_actions(self, y: Tensor, codes: Tensor, attributes: Tensor, embeddings: Tensor) -> Tensor:
+        """Inside the label's set, and as the codebook's action decoder says of these codes."""
+        (codebook,) = self.frozen
+        codebook.to(y.device)
+        allowed = self.get_buffer("membership")[y]
+        said = self.student.act(embeddings)
         with torch.no_grad():
-            taught = codebook.action_logits(pieces, z)
-            taught = taught.masked_fill(~allowed[:, None], float("-inf")).softmax(-1)
-        copied = -(taught * out.actions.log_softmax(-1)).sum(-1).mean()
-        return {"follow": follow, "action": self.recipe.action * (copied + action_loss(out.actions, allowed))}
+            taught = codebook.actions_of(codes, attributes).masked_fill(~allowed[:, None], float("-inf")).softmax(-1)
+        return action_loss(said, allowed) - (taught * said.log_softmax(-1)).sum(-1).mean()
+
+
+def laid_in_time(layout: Layout) -> list[Tensor]:
+    """Of every length (T, 16): how much of each token there is in each sixteenth of the window; columns add up to 1,
+    or to 0 where no piece of that length lies."""
+    edges = torch.linspace(0, layout.window, POSITIONS + 1)
+    out = []
+    for i in range(len(layout.lengths_s)):
+        start = torch.tensor(layout.starts(i))[:, None]
+        inside = torch.minimum(start + layout.samples(i), edges[1:]) - torch.maximum(start, edges[:-1])
+        inside = inside.clamp_min(0)
+        out.append(inside / inside.sum(0, keepdim=True).clamp_min(1e-6))
+    return out

@@ -4,6 +4,7 @@ A teacher is a module from drawn windows (see `views`) to (logits, features of i
 augmented where the view is cheap, and as recorded where it must be drawn ahead.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,14 @@ class Teacher(nn.Module):
         """Logits, and each stage's features (N, channels, positions ...)."""
         raise NotImplementedError
 
+    def classifier(self) -> nn.Linear | None:
+        """What reads `pooled` last, where that is one matrix."""
+        return None
+
+    def pooled(self, features: tuple[Tensor, ...]) -> Tensor:
+        """The last stage in one (N, channels)."""
+        return features[-1].flatten(2).mean(2)
+
 
 class NetTeacher(Teacher):
     """A view, and a wide residual net of as many dimensions on it."""
@@ -52,6 +61,14 @@ class NetTeacher(Teacher):
         found: tuple[Tensor, tuple[Tensor, ...]] = self.net(self.view(drawn))
         return found
 
+    def classifier(self) -> nn.Linear:
+        """The net's."""
+        return self.net.head
+
+    def pooled(self, features: tuple[Tensor, ...]) -> Tensor:
+        """As the classifier reads them, after the last normalisation."""
+        return self.net.pooled(features[-1])
+
 
 class CodebookTeacher(Teacher):
     """The text-guided codebook of stage 1, frozen: its labels, and its tokens as features of one stage.
@@ -67,7 +84,8 @@ class CodebookTeacher(Teacher):
         """What its codes say of windows (N, W, 3)."""
         pieces, z = self.codebook.encode(drawn)
         quantised = self.codebook.quantise(z)
-        hidden = self.codebook.hidden(self.codebook.features(pieces, [q.z for q in quantised]), quantised)
+        features = self.codebook.features(pieces, [q.z for q in quantised])
+        hidden = self.codebook.hidden(features, [q.codes for q in quantised])
         laid = [F.interpolate(h.transpose(1, 2), MAP_TOKENS) for h in hidden]
         return self.codebook.logits(hidden), (torch.cat(laid, dim=1),)
 
@@ -103,21 +121,30 @@ class TeacherStage(Stage):
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What a frozen teacher says of a WindowSet: logits (N, C), and its last features as tokens (N, 16, width)."""
+    """What a frozen teacher says of N windows in some copies: logits (copies, N, C), its last features as tokens
+    half (copies, N, 16, width), and pooled as its classifier reads them, half (copies, N, width)."""
 
     logits: Tensor
     tokens: Tensor
+    pooled: Tensor
+    classifier: nn.Linear | None
 
 
 @torch.no_grad()
-def knowledge_of(teacher: Teacher, x: Tensor, cache: Path | None = None, size: int = 256) -> Knowledge:
-    """Run a teacher over (N, W, 3). Features are averaged down to 16 positions and kept in half precision."""
+def knowledge_of(teacher: Teacher, copies: Sequence[Tensor], cache: Path | None = None, size: int = 256) -> Knowledge:
+    """Run a teacher over copies of windows, (N, W, 3) each. Features are averaged down to 16 positions."""
     teacher.eval()
-    logits, tokens = [], []
-    for part in teacher.draw(x, cache).split(size):
-        out, features = teacher(part)
-        last = features[-1]
-        small = F.adaptive_avg_pool1d(last, MAP_TOKENS) if last.dim() == 3 else F.adaptive_avg_pool2d(last, 4)
-        logits.append(out)
-        tokens.append(small.flatten(2).transpose(1, 2).half())
-    return Knowledge(torch.cat(logits), torch.cat(tokens))
+    every = [[_known(teacher, part) for part in teacher.draw(x, cache).split(size)] for x in copies]
+    logits, tokens, pooled = (_stacked(every, i) for i in range(3))
+    return Knowledge(logits, tokens, pooled, teacher.classifier())
+
+
+def _stacked(every: list[list[tuple[Tensor, Tensor, Tensor]]], i: int) -> Tensor:
+    return torch.stack([torch.cat([part[i] for part in parts]) for parts in every])
+
+
+def _known(teacher: Teacher, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    logits, features = teacher(drawn)
+    last = features[-1]
+    small = F.adaptive_avg_pool1d(last, MAP_TOKENS) if last.dim() == 3 else F.adaptive_avg_pool2d(last, 4)
+    return logits, small.flatten(2).transpose(1, 2).half(), teacher.pooled(features).half()

@@ -50,8 +50,12 @@ class WideResNet(nn.Module):
         first = self.stages[0](self.stem(x))
         second = self.stages[1](first)
         third = self.stages[2](second)
-        pooled = self.last(third).flatten(2).mean(dim=2)
-        return self.head(pooled), (first, second, third)
+        return self.head(self.pooled(third)), (first, second, third)
+
+    def pooled(self, third: Tensor) -> Tensor:
+        """The last stage's features as the head reads them, (B, 64 * width)."""
+        pooled: Tensor = self.last(third).flatten(2).mean(dim=2)
+        return pooled
 
 
 class _Block(nn.Module):

@@ -1,7 +1,6 @@
 """Several teachers and a student meet in a few slots (mGLW: Hong et al., IEEE TNNLS 2025). In training only."""
 
-from mmvq_train.workspace.losses import alignment, distillation_kl, similarity_preserving
-from mmvq_train.workspace.maps import DynamicCoefficients, coefficients, map_distances
+from mmvq_train.workspace.maps import DynamicCoefficients, alignment, coefficients, map_distances
 from mmvq_train.workspace.slots import SlotAttention, Stream, StudentCrossAttention
 
 __all__ = [
@@ -11,7 +10,5 @@ __all__ = [
     "StudentCrossAttention",
     "alignment",
     "coefficients",
-    "distillation_kl",
     "map_distances",
-    "similarity_preserving",
 ]

@@ -27,6 +27,11 @@ def map_distances(kts: Tensor, kis: Sequence[Tensor]) -> Tensor:
     return torch.stack([(kts - one.transpose(1, 2)).square().mean() for one in kis])
 
 
+def alignment(kts: Tensor, kis: Sequence[Tensor]) -> Tensor:
+    """Sum over teachers of MSE(KTS, KIS_m^T) -> scalar (Hong et al., TNNLS 2025)."""
+    return map_distances(kts, kis).sum()
+
+
 def coefficients(distances: Tensor, orientation: Orientation) -> Tensor:
     """Distances (M,), not negative -> alpha (M,), which adds up to 1. All distances zero: equal parts. One: 1."""
     teachers = len(distances)

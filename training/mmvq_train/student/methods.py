@@ -1,0 +1,280 @@
+"""Ways to learn from teachers, all for the same student and trainer: what a batch is seen as, and a module for each.
+
+    kd         (1−λ) CE + λ T² KL, teachers in equal parts (one teacher: Hinton et al. 2015; several: plain average)
+    ebkd       the same, teachers by their entropy           camkd     by their rightness, and their features
+    mtkd-rl    the same with features, by a learnt agent     dist      (1−λ) CE + λ correlation of answers
+    at sp dcd  CE + what features say together               simkd     features alone, read by the teacher's classifier
+    workspace  KD weighed by the workspace's maps, with alignment and similarity of features (mGLW)
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmvq_bridge.command import BadInput
+from mmvq_train.config import DistilMethod, StudentConfig, WorkspaceConfig
+from mmvq_train.distil.losses import (
+    DiscriminativeConsistent,
+    Regressor,
+    attention_transfer,
+    correlation_distance,
+    divergence,
+    feature_distance,
+    similarity_preserving,
+)
+from mmvq_train.distil.weights import Agent, agent_state, confidence_weights, entropy_weights, equal_weights
+from mmvq_train.student.model import Student
+from mmvq_train.teachers import Knowledge
+from mmvq_train.workspace import (
+    DynamicCoefficients,
+    SlotAttention,
+    Stream,
+    StudentCrossAttention,
+    alignment,
+)
+
+POSITIONS: Final = 16  # in a window, at which features are compared
+
+
+class Seen(NamedTuple):
+    """A batch: the student's logits (B, C), its tokens' embeddings (B, T, width) and these as features at 16 positions
+    (B, 16, D), the labels (B,); and of every teacher its logits (B, C), features (B, 16, D_m), and what its classifier
+    reads (B, P_m)."""
+
+    logits: Tensor
+    embeddings: Tensor
+    features: Tensor
+    y: Tensor
+    told: list[Tensor]
+    known: list[Tensor]
+    pooled: list[Tensor]
+
+
+class Sizes(NamedTuple):
+    """D, every teacher's D_m, and C."""
+
+    student: int
+    teachers: Sequence[int]
+    classes: int
+
+
+class Method(nn.Module):
+    """Losses by name, beside the label's; `labels` is what the label's own loss counts."""
+
+    labels = 1.0
+
+    def forward(self, seen: Seen) -> dict[str, Tensor]:
+        """Scalars to be added up."""
+        raise NotImplementedError
+
+    def finish(self, student: Student) -> None:
+        """What the student takes over when training is done."""
+
+
+class Answers(Method):
+    """KD, EBKD: the teachers' answers, each with its weight."""
+
+    def __init__(self, recipe: StudentConfig, by_entropy: bool = False) -> None:
+        super().__init__()
+        self.recipe, self.by_entropy = recipe, by_entropy
+        self.labels = 1 - recipe.distil
+
+    def forward(self, seen: Seen) -> dict[str, Tensor]:
+        """λ T² Σ w_m KL(T_m ‖ S)."""
+        weights = entropy_weights(seen.told) if self.by_entropy else equal_weights(seen.told)
+        return {"answers": self.recipe.distil * (weights * _apart(seen, self.recipe.temperature)).sum(1).mean()}
+
+
+class Correlation(Method):
+    """DIST."""
+
+    def __init__(self, recipe: StudentConfig) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.labels = 1 - recipe.distil
+
+    def forward(self, seen: Seen) -> dict[str, Tensor]:
+        """λ times the mean over teachers."""
+        parts = [correlation_distance(seen.logits, told, self.recipe.temperature) for told in seen.told]
+        return {"answers": self.recipe.distil * torch.stack(parts).mean()}
+
+
+class Confidence(Method):
+    """CA-MKD: answers and features, each teacher by how right it is."""
+
+    def __init__(self, recipe: StudentConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.labels = 1 - recipe.distil
+        self.regress = nn.ModuleList(Regressor(sizes.student, size) for size in sizes.teachers)
+
+    def forward(self, seen: Seen) -> dict[str, Tensor]:
+        """λ T² Σ w_m KL, and Σ w_m of squared differences of features."""
+        weights = confidence_weights(seen.told, seen.y)
+        features = _feature_gaps(self.regress, seen)
+        return {
+            "answers": self.recipe.distil * (weights * _apart(seen, self.recipe.temperature)).sum(1).mean(),
+            "features": self.recipe.hint * (weights * features).sum(1).mean(),
+        }
+
+
+class Reinforced(Method):
+    """MTKD-RL. The agent's weights carry no gradient; it learns by its own loss, from how the student did."""
+
+    def __init__(self, recipe: StudentConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.labels = 1 - recipe.distil
+        self.regress = nn.ModuleList(Regressor(sizes.student, size) for size in sizes.teachers)
+        self.agent = Agent(sizes.teachers, sizes.classes)
+
+    def forward(self, seen: Seen) -> dict[str, Tensor]:
+        """Weighed answers and features, and the policy's loss."""
+        pooled = seen.features.mean(1)
+        states = [
+            agent_state(seen.logits, regress(pooled), told, known.mean(1), seen.y, self.recipe.temperature)
+            for regress, told, known in zip(self.regress, seen.told, seen.known, strict=True)
+        ]
+        with torch.no_grad():
+            of_answers, of_features = self.agent(states)
+        answers = (of_answers * _apart(seen, self.recipe.temperature)).mean(1)
+        features = (of_features * _feature_gaps(self.regress, seen)).mean(1)
+        wrong = F.cross_entropy(seen.logits, seen.y, reduction="none")
+        reward = -(wrong + answers + self.recipe.hint * features).detach()
+        return {
+            "answers": self.recipe.distil * answers.mean(),
+            "features": self.recipe.hint * features.mean(),
+            "agent": self.agent.loss(states, reward),
+        }
+
+
+class Alike(Method):
+    """AT and SP: a loss of features by themselves."""
+
+    def __init__(self, recipe: StudentConfig, of: DistilMethod) -> None:
+        super().__init__()
+        self.recipe, self.of = recipe, of
+
+    def forward(self, seen: Seen) -> dict[str, Tensor]:
+        """Mean over teachers."""
+        if self.of == "at":
+            parts = [attention_transfer(seen.features.mT, known.mT) for known in seen.known]
+        else:
+            parts = [similarity_preserving(seen.features, known) for known in seen.known]
+        return {"features": self.recipe.hint * torch.stack(parts).mean()}
+
+
+class Contrast(Method):
+    """DCD."""
+
+    def __init__(self, recipe: StudentConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.losses = nn.ModuleList(DiscriminativeConsistent(sizes.student, size) for size in sizes.teachers)
+
+    def forward(self, seen: Seen) -> dict[str, Tensor]:
+        """Mean over teachers."""
+        pooled = seen.features.mean(1)
+        parts = [loss(pooled, known.mean(1)) for loss, known in zip(self.losses, seen.known, strict=True)]
+        return {"features": self.recipe.hint * torch.stack(parts).mean()}
+
+
+class Reused(Method):
+    """SimKD: tokens add up to what the teacher's classifier reads, and that classifier is taken over as it is.
+
+    A sum of tokens and then one matrix, so contributions still add up to the label. Labels are not looked at.
+    """
+
+    labels = 0.0
+
+    def __init__(self, student: Student, classifier: nn.Linear, wanted: int) -> None:
+        super().__init__()
+        self.counts, self.share = student.layout.counts, student.share
+        width = student.heads()[0].in_features
+        self.regress = nn.ModuleList(Regressor(width, wanted) for _ in self.counts)
+        # In a tuple, so that the teacher's is neither trained nor saved here.
+        self.classifier = (classifier,)
+
+    def forward(self, seen: Seen) -> dict[str, Tensor]:
+        """Squared difference from what the teacher's classifier reads, of the first teacher."""
+        parts = seen.embeddings.split(self.counts, dim=1)
+        said = [s * one(p).sum(1) for s, one, p in zip(self.share, self.regress, parts, strict=True)]
+        return {"features": feature_distance(torch.stack(said).sum(0), seen.pooled[0]).mean()}
+
+    @torch.no_grad()
+    def finish(self, student: Student) -> None:
+        """Heads = the teacher's classifier after the regressors."""
+        (classifier,) = self.classifier
+        for head, one in zip(student.heads(), self.regress, strict=True):
+            assert isinstance(one, Regressor)
+            head.weight.copy_(classifier.weight @ one.linear.weight)
+            head.bias.copy_(classifier.weight @ one.linear.bias)
+        student.bias.copy_(classifier.bias)
+
+
+class Workspace(Method):
+    """mGLW: teachers write into slots, the student reads them; α by how far its map is from theirs."""
+
+    def __init__(self, recipe: StudentConfig, workspace: WorkspaceConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.recipe, self.config = recipe, workspace
+        self.labels = 1 - recipe.distil
+        w = workspace
+        self.teachers = nn.ModuleList(Stream(POSITIONS, size, POSITIONS, w.dim) for size in sizes.teachers)
+        self.student = Stream(POSITIONS, sizes.student, POSITIONS, w.dim)
+        self.slots = SlotAttention(w.dim, len(sizes.teachers), w.slots, w.rounds)
+        self.read = StudentCrossAttention(w.dim, w.heads)
+        self.coefficients = DynamicCoefficients(len(sizes.teachers), w.orientation)
+        self.head = nn.Linear(w.dim, sizes.classes)
+
+    def forward(self, seen: Seen) -> dict[str, Tensor]:
+        """Answers by α, the workspace's own labels, alignment of maps, similarity of features."""
+        slots, kis = self.slots([stream(k) for stream, k in zip(self.teachers, seen.known, strict=True)])
+        tokens, kts = self.read(self.student(seen.features), slots)
+        alpha = self.coefficients(kts, kis)
+        similar = torch.stack([similarity_preserving(seen.features, known) for known in seen.known]).mean()
+        return {
+            "answers": self.recipe.distil * (_apart(seen, self.recipe.temperature) @ alpha).mean(),
+            "workspace": F.cross_entropy(self.head(tokens.mean(1)), seen.y, label_smoothing=self.recipe.smoothing),
+            "align": self.config.align * alignment(kts, kis),
+            "similarity": self.config.similarity * similar,
+        }
+
+
+def make_method(
+    recipe: StudentConfig, workspace: WorkspaceConfig, student: Student, knowledge: Sequence[Knowledge]
+) -> Method:
+    """The configured one. Raises BadInput if it cannot learn from these teachers."""
+    name = recipe.method
+    sizes = Sizes(len(student.layout.counts) * student.heads()[0].in_features,
+                  [k.tokens.shape[-1] for k in knowledge], student.heads()[0].out_features)
+    if name == "simkd":
+        if knowledge[0].classifier is None:
+            raise BadInput("--student.method simkd takes over the first teacher's classifier; name a net first")
+        return Reused(student, knowledge[0].classifier, knowledge[0].pooled.shape[-1])
+    if name in ("kd", "ebkd"):
+        return Answers(recipe, by_entropy=name == "ebkd")
+    if name in ("at", "sp"):
+        return Alike(recipe, name)
+    if name == "dist":
+        return Correlation(recipe)
+    if name == "dcd":
+        return Contrast(recipe, sizes)
+    if name == "camkd":
+        return Confidence(recipe, sizes)
+    return Reinforced(recipe, sizes) if name == "mtkd-rl" else Workspace(recipe, workspace, sizes)
+
+
+def _apart(seen: Seen, temperature: float) -> Tensor:
+    """T² KL of every teacher, (B, M)."""
+    return torch.stack([divergence(seen.logits, told, temperature) for told in seen.told], dim=1)
+
+
+def _feature_gaps(regress: nn.ModuleList, seen: Seen) -> Tensor:
+    """Squared differences from every teacher's pooled features, (B, M)."""
+    pooled = seen.features.mean(1)
+    gaps = [feature_distance(one(pooled), known.mean(1)) for one, known in zip(regress, seen.known, strict=True)]
+    return torch.stack(gaps, dim=1)

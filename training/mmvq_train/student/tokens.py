@@ -1,0 +1,92 @@
+"""What the student's networks read, computed once: codes and attributes of the training windows, in several copies.
+
+Labels never reach the map to the codes, so it is learnt first and by itself; after that a window's tokens stand still,
+and training is look-ups and small products.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmvq_train.codebook import ShapeCodebook
+from mmvq_train.codebook.quantiser import nearest
+from mmvq_train.data import augment
+from mmvq_train.student.model import Student
+
+WINDOWS_AT_ONCE: Final = 256
+FOLLOWED_PIECES: Final = 200_000  # of all lengths together: many times what 512 numbers need
+FOLLOWED_AT_ONCE: Final = 2048  # pieces of each length a step
+SOFTNESS: Final = 0.5  # of the assignment, in squared distance: codes lie about 1 apart in every dimension
+STEP: Final = 1e-2
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Of N windows in some copies: codes int16 (copies, N, T, S), attributes half (copies, N, T, A, 2)."""
+
+    codes: Tensor
+    attributes: Tensor
+
+
+def copies_of(x: Tensor, count: int, rotation_deg: float, gain: float, seed: int) -> list[Tensor]:
+    """Windows (N, W, 3) as they are, then turned and scaled a little, each copy otherwise."""
+    generator = torch.Generator().manual_seed(seed)
+    turned = [augment(x, rotation_deg, gain, generator) for _ in range(count - 1)]
+    return [x, *turned]
+
+
+@torch.no_grad()
+def tokens_of(student: Student, copies: Sequence[Tensor]) -> Tokens:
+    """As the student's map and frozen codes have them."""
+    codes, attributes = [], []
+    for x in copies:
+        parts = [student.tokens(student.pieces(part)) for part in x.split(WINDOWS_AT_ONCE)]
+        codes.append(torch.cat([c.to(torch.int16) for c, _ in parts]))
+        attributes.append(torch.cat([a.half() for _, a in parts]))
+    return Tokens(torch.stack(codes), torch.stack(attributes))
+
+
+def follow(student: Student, codebook: ShapeCodebook, x: Tensor, steps: int, seed: int) -> None:
+    """L_KD on z: teach the student's linear map which code the codebook's encoder would choose, codes frozen.
+
+    First the map nearest to the encoder's z (least squares), then `steps` of cross-entropy of the assignment
+    softmax(−‖z − e‖² / .5) against the encoder's choice, on windows x (N, W, 3). A z that is near is not yet the same
+    code: on the embedded recordings the first gives 91 % of the choices, the second 93 % (docs/lab-log.md).
+    """
+    shapes, chosen, z = _choices(codebook, x)
+    with torch.no_grad():
+        student.map.weight.copy_(torch.linalg.lstsq(torch.cat(shapes), torch.cat(z)).solution.T)
+    student.map.requires_grad_(True)
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(student.map.parameters(), STEP)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, max(1, steps))
+    for _ in range(steps):
+        losses = []
+        for shape, choice, codes in zip(shapes, chosen, student.codes, strict=True):
+            rows = torch.randint(len(shape), (FOLLOWED_AT_ONCE,), generator=generator)
+            apart = torch.cdist(student.map(shape[rows]), codes).square()
+            losses.append(F.cross_entropy(-apart / SOFTNESS, choice[rows]))
+        optimiser.zero_grad()
+        torch.stack(losses).sum().backward()
+        optimiser.step()
+        schedule.step()
+    student.map.requires_grad_(False)
+
+
+@torch.no_grad()
+def _choices(codebook: ShapeCodebook, x: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Of every length: shapes (n, points), the encoder's choice (n,) and its z (n, d); of evenly spread windows."""
+    layout = codebook.layout
+    count = max(1, min(len(x), FOLLOWED_PIECES // (layout.tokens * layout.streams)))
+    rows = torch.linspace(0, len(x) - 1, count).long()
+    shapes, chosen, joined = [], [], []
+    parts = [codebook.encode(part) for part in x[rows].split(WINDOWS_AT_ONCE)]
+    for i, book in enumerate(codebook.books()):
+        shapes.append(torch.cat([pieces[i].shape.flatten(0, 2) for pieces, _ in parts]))
+        joined.append(torch.cat([z[i].flatten(0, 2) for _, z in parts]))
+        chosen.append(nearest(joined[-1], book.codes))
+    return shapes, chosen, joined
