@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmvq_bridge.command import BadInput
-from mmvq_train.teachers.persistence import ROWS_AT_ONCE, PersistenceImager, persistence_diagrams
+from mmvq_train.teachers.persistence import ROWS_AT_ONCE, PersistenceImager, persistence_diagrams, signal_range
 from mmvq_train.teachers.wrn import WideResNet
 
 
@@ -84,9 +84,13 @@ def training_windows(count=40, samples=100):
     return np.stack([[wrist_like(rng, samples) for _ in range(3)] for _ in range(count)]).transpose(0, 2, 1) * scale
 
 
+def fitted(windows, size=32, sigma=0.03):
+    return PersistenceImager(*signal_range(windows), size, sigma)
+
+
 def test_images_are_float32_between_zero_and_one_with_a_maximum_of_one_for_every_axis():
     windows = training_windows()
-    images = PersistenceImager.fit(windows, size=16, sigma=0.06).images(windows.astype(np.float32))
+    images = fitted(windows, size=16, sigma=0.06).images(windows.astype(np.float32))
     assert images.shape == (40, 3, 16, 16)
     assert images.dtype == np.float32
     assert images.min() >= 0
@@ -108,7 +112,7 @@ def test_an_image_equals_the_sum_of_gaussians_written_out():
 def test_a_flat_axis_gives_an_image_of_zeros():
     windows = training_windows()
     windows[:, :, 1] = 0.5
-    images = PersistenceImager.fit(windows).images(windows)
+    images = fitted(windows).images(windows)
     assert not images[:, 1].any()
     assert images[:, 0].any(axis=(1, 2)).all()
 
@@ -116,21 +120,21 @@ def test_a_flat_axis_gives_an_image_of_zeros():
 def test_the_range_comes_from_the_bulk_of_the_training_windows_axis_by_axis():
     windows = np.random.default_rng(0).uniform(-1, 1, (100, 100, 2)) * [1.0, 4.0]
     windows[0, :3] = 30.0
-    imager = PersistenceImager.fit(windows)
+    imager = fitted(windows)
     np.testing.assert_allclose(imager.high, [1, 4], rtol=0.02)
     np.testing.assert_allclose(imager.low, [-1, -4], rtol=0.02)
 
 
 def test_a_window_has_the_same_image_alone_and_among_many():
     windows = np.random.default_rng(0).standard_normal((500, 20, 3))
-    imager = PersistenceImager.fit(windows)
+    imager = fitted(windows)
     together = imager.images(windows)
     for row in (0, 340, 341, 342, 499):
         np.testing.assert_allclose(imager.images(windows[row : row + 1])[0], together[row], atol=1e-6)
 
 
 def test_an_imager_survives_json():
-    imager = PersistenceImager.fit(training_windows())
+    imager = fitted(training_windows())
     kept = json.loads(json.dumps(dataclasses.asdict(imager)))
     again = PersistenceImager(tuple(kept["low"]), tuple(kept["high"]), kept["size"], kept["sigma"])
     assert again == imager
@@ -162,7 +166,7 @@ def test_an_imager_refuses_windows_that_it_cannot_draw():
     with pytest.raises(BadInput, match="shape"):
         imager.images(np.zeros((10, 3)))
     with pytest.raises(BadInput, match="no training windows"):
-        PersistenceImager.fit(np.zeros((0, 10, 3)))
+        fitted(np.zeros((0, 10, 3)))
 
 
 def weights(model):

@@ -6,7 +6,7 @@ It forgets when things happen and keeps how they rise and fall. Only teachers ne
 
 import math
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -75,11 +75,6 @@ class PersistenceImager:
             )
         if len(self.low) != len(self.high) or not all(a < b for a, b in zip(self.low, self.high, strict=True)):
             raise BadInput(f"range of the persistence images {self.low}..{self.high}: each low must be below its high")
-
-    @classmethod
-    def fit(cls, windows: npt.NDArray[np.floating], size: int = 32, sigma: float = 0.03) -> Self:
-        """An imager whose range holds all but the outermost .1 % of the training windows' samples, axis by axis."""
-        return cls(*signal_range(windows), size, sigma)
 
     def images(self, windows: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Windows (N, W, axes) in g -> float32 (N, axes, size, size) in 0..1."""
