@@ -261,7 +261,7 @@ def test_a_shipped_bank_can_be_asked_for_by_name(quick: list[str], command, tmp_
     [
         (["--codebook.text", "none"], None),
         (["--teachers.use", "none"], "teachers"),
-        (["--student.method", "kd"], None),
+        (["--student.method", "kd", "--teachers.use", "self", "gramian:10-2", "random-signal", "codebook"], None),
     ],
 )
 def test_each_part_can_be_switched_off(off: list[str], absent: str | None, quick: list[str], command, tmp_path: Path):

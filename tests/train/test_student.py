@@ -20,9 +20,9 @@ from mmvq_train.fitting import Batch, fit
 from mmvq_train.pieces import Layout
 from mmvq_train.student import Student, StudentStage
 from mmvq_train.student.model import energy, sub_action_probabilities
-from mmvq_train.student.stage import laid_in_time
+from mmvq_train.student.teacher import LaidInTime, SelfTeacher
 from mmvq_train.student.tokens import copies_of, follow
-from mmvq_train.teachers import Knowledge
+from mmvq_train.teachers import Knowledge, knowledge_of
 
 LAYOUT = Layout(20.0, 80, (0.5, 1.0, 4.0), (0.5, 0.7, 1.0))
 
@@ -214,12 +214,22 @@ def test_the_map_learns_the_codes_that_the_encoder_chooses():
 
 
 def test_laid_tokens_are_means_of_what_lies_in_each_sixteenth():
-    laid = laid_in_time(LAYOUT)  # 80 samples: sixteenths of 5; pieces of 10 every 10, so each lies in two of them
-    assert [part.shape for part in laid] == [(count, 16) for count in LAYOUT.counts]
-    torch.testing.assert_close(laid[0], torch.eye(8).repeat_interleave(2, dim=1))
-    torch.testing.assert_close(laid[2], torch.full((1, 16), 1.0))
-    for part in laid:
-        torch.testing.assert_close(part.sum(0), torch.ones(16))
+    tokens = noise(2, LAYOUT.tokens, 3)
+    short, middle, whole = tokens.split(LAYOUT.counts, dim=1)
+    laid = LaidInTime(LAYOUT)(tokens)
+    assert laid.shape == (2, 16, 9)
+    # 80 samples in sixteenths of 5: pieces of 10 every 10 lie in two each, one of 80 in all.
+    torch.testing.assert_close(laid[..., :3], short.repeat_interleave(2, dim=1))
+    torch.testing.assert_close(laid[..., 6:], whole.expand(-1, 16, -1))
+    # Pieces of 20 every 14 samples: the third sixteenth, 10 to 15, has five samples of the first and one of the second.
+    torch.testing.assert_close(laid[:, 2, 3:6], (5 * middle[:, 0] + middle[:, 1]) / 6)
+
+
+def test_a_student_can_teach_the_next(student: Student):
+    x = noise(3, 80, 3)
+    known = knowledge_of(SelfTeacher(student), [x])
+    assert torch.equal(known.logits[0], student(x).logits)
+    assert known.tokens.shape == (1, 3, 16, 3 * 16)
 
 
 @pytest.mark.parametrize("text", [True, False], ids=["with text", "without text"])

@@ -229,8 +229,8 @@ def test_a_resumed_run_goes_on_with_its_coefficients():
     assert torch.equal(resumed(*maps_at(0.02, 0.01)), layer(*maps_at(0.02, 0.01)))
 
 
-def test_a_floor_of_one_share_is_the_constant_control():
-    layer = DynamicCoefficients(2, floor=0.5)
+def test_equal_parts_are_the_control():
+    layer = DynamicCoefficients(2, "equal")
     assert layer(*maps_at(0.0, 0.04)).tolist() == [0.5, 0.5]
 
 

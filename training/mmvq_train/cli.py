@@ -23,6 +23,7 @@ Train a signal-only activity recogniser that gives its reasons.
     mmvq-train --data my.csv --bank my_bank.json     with sub-actions written for your labels
     mmvq-train --resume runs/20261122-101500         go on with a run that was stopped
     mmvq-train --preset full --accelerator gpu       wider teachers, longer training
+    mmvq-train --teachers.use signal:28-3 gramian codebook --student.method kd    other teachers, learnt from otherwise
 
 Afterwards: mmvq-export --quantize int8, then mmvq-run. Look at report.html in the run directory.
 """

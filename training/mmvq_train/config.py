@@ -17,7 +17,7 @@ Preset = Literal["small", "full"]
 Method = Literal["code", "token", "both"]
 Target = Literal["candidate", "balanced", "attention"]
 Control = Literal["real", "shuffled", "random", "one-hot", "none"]
-TeacherKind = Literal["signal", "persistence", "gramian", "codebook"]
+TeacherKind = Literal["signal", "persistence", "gramian", "codebook", "self"]
 DistilMethod = Literal["workspace", "kd", "ebkd", "camkd", "mtkd-rl", "dist", "at", "sp", "dcd", "simkd"]
 
 
@@ -85,7 +85,7 @@ class CodebookConfig:
     """Weight of the commitment to the codes."""
 
 
-TEACHER: Final = re.compile(r"(random-)?(signal|persistence|gramian)(?::(\d{1,3})-(\d{1,2}))?|codebook")
+TEACHER: Final = re.compile(r"(random-)?(signal|persistence|gramian)(?::(\d{1,3})-(\d{1,2}))?|(codebook|self)")
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class TeachersConfig:
 
     use: tuple[str, ...] = ("signal", "persistence")
     """Which, as many as wanted: signal (a 1-D wide residual net on it), persistence and gramian (2-D ones on
-    persistence images and on Gramian angular fields), codebook (stage 1 as it stands). signal:28-3 is one of depth 28
-    and width 3; random-signal is left untrained, a control; one named twice is trained from two seeds. none: no
-    teacher."""
+    persistence images and on Gramian angular fields), codebook (stage 1 as it stands), self (a student that learnt from
+    labels alone). signal:28-3 is one of depth 28 and width 3; random-signal is left untrained, a control; one named
+    twice is trained from two seeds. none: no teacher."""
     depth: int = 16
     """Of teachers that do not say."""
     width: int = 1
@@ -132,9 +132,9 @@ class TeachersConfig:
             if not read:
                 raise BadInput(
                     f"--teachers.use {word}: give signal, persistence or gramian, bare or with depth and width as in "
-                    "signal:28-3, after random- to leave it untrained; or codebook; or none alone"
+                    "signal:28-3, after random- to leave it untrained; or codebook, or self; or none alone"
                 )
-            kind: Any = read[2] or "codebook"
+            kind: Any = read[2] or read[5]
             depth, width, trained = int(read[3] or self.depth), int(read[4] or self.width), read[1] is None
             number = sum((f.kind, f.depth, f.width, f.trained) == (kind, depth, width, trained) for f in found)
             name = word.replace(":", "-") + (f"-{number + 1}" if self.use.count(word) > 1 and number else "")
@@ -154,8 +154,8 @@ class WorkspaceConfig:
     """Weight of the agreement between the student's map and the teachers'."""
     similarity: float = 1.0
     """Weight of the similarity-preserving loss."""
-    orientation: Literal["far", "near"] = "far"
-    """Which teacher weighs more: the one whose map is farther from the student's, or the nearer."""
+    orientation: Literal["far", "near", "equal"] = "far"
+    """Which teacher weighs more: the one whose map is farther from the student's, the nearer, or none (a control)."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class StudentConfig:
     distil: float = 0.5
     """λ: share of the teachers' judgement against the labels'."""
     hint: float = 1.0
-    """Weight of losses on features, in methods that have any."""
+    """Weight of losses on features, in methods that have any, as a multiple of the published one."""
     anneal: float = 0.0
     """Share of the epochs, at first, in which labels alone are learnt."""
     follow: int = 400

@@ -6,9 +6,9 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from mmvq_bridge.command import say
 from mmvq_train import __version__
 from mmvq_train.calibrate import calibrate
 from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets, controlled
-from mmvq_train.config import Config
+from mmvq_train.config import Config, TeacherSpec
 from mmvq_train.data import Dataset
 from mmvq_train.evaluate import (
     ablation_rows,
@@ -33,6 +33,7 @@ from mmvq_train.names import associations, describe_codes
 from mmvq_train.report import write_report
 from mmvq_train.rundir import load_module, make_student, restore, save_module, write_calibration, write_json
 from mmvq_train.student import Student, StudentStage
+from mmvq_train.student.teacher import SelfTeacher
 from mmvq_train.student.tokens import copies_of
 from mmvq_train.teachers import CodebookTeacher, Teacher, TeacherStage, knowledge_of, make_teacher
 from mmvq_train.text import (
@@ -46,6 +47,8 @@ from mmvq_train.text import (
     save_bank,
     save_embeddings,
 )
+
+SELF_SEED: Final = 1_000_003  # added to the seed of a student that teaches: it starts from other weights
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
     with clock.stage("bank"):
         text = _bank(config, data, run)
     codebook = _codebook(config, data, text, run, clock)
-    teachers = _teachers(config, data, codebook, run, clock)
+    teachers = _teachers(config, data, text, codebook, run, clock)
     student = _student(config, data, text, codebook, teachers, run, clock)
     with clock.stage("figures"):
         return _figures(config, data, text, codebook, student, run, clock)
@@ -115,7 +118,9 @@ def _codebook(config: Config, data: Dataset, text: Text, run: Path, clock: "_Clo
     return stage.model.eval().requires_grad_(False)
 
 
-def _teachers(config: Config, data: Dataset, codebook: ShapeCodebook, run: Path, clock: "_Clock") -> list[Teacher]:
+def _teachers(
+    config: Config, data: Dataset, text: Text, codebook: ShapeCodebook, run: Path, clock: "_Clock"
+) -> list[Teacher]:
     """The wanted teachers, trained or already there."""
     teachers: list[Teacher] = []
     for spec in config.teachers.wanted:
@@ -123,17 +128,47 @@ def _teachers(config: Config, data: Dataset, codebook: ShapeCodebook, run: Path,
             teachers.append(CodebookTeacher(codebook))
             continue
         path = run / "teachers" / f"{spec.name}.safetensors"
-        teacher = make_teacher(spec, len(data.labels), config.teachers.image, config.seed)
+        teacher: Teacher
+        if spec.kind == "self":
+            teacher = SelfTeacher(make_student(config, len(data.labels), len(text.entries)))
+        else:
+            teacher = make_teacher(spec, len(data.labels), config.teachers.image, config.seed)
         if not restore(teacher, path):
             with clock.stage(f"teacher {spec.name}"):
-                stage = TeacherStage(spec, config, data.train, len(data.labels), _views(config))
-                if spec.trained:
-                    fit(stage, f"teacher-{spec.name}", run, config.accelerator)
-                test = score(knowledge_of(stage.teacher, [data.test.x], _views(config)).logits[0], data.test)
-            save_module(stage.teacher, path, {"stage": spec.name, "test_macro_f1": test, "mmvq": __version__})
+                taught = _taught(spec, config, data, text, codebook, run)
+                test = score(knowledge_of(taught, [data.test.x], _views(config)).logits[0], data.test)
+            save_module(taught, path, {"stage": spec.name, "test_macro_f1": test, "mmvq": __version__})
             restore(teacher, path)
         teachers.append(teacher)
     return teachers
+
+
+def _taught(
+    spec: TeacherSpec, config: Config, data: Dataset, text: Text, codebook: ShapeCodebook, run: Path
+) -> Teacher:
+    """Train one."""
+    name = f"teacher-{spec.name}"
+    if spec.kind == "self":
+        alone = replace(config, seed=(config.seed + SELF_SEED) % 2**32)
+        return SelfTeacher(_learnt(alone, data, text, codebook, [], run, name))
+    stage = TeacherStage(spec, config, data.train, len(data.labels), _views(config))
+    if spec.trained:
+        fit(stage, name, run, config.accelerator)
+    return stage.teacher
+
+
+def _learnt(
+    config: Config, data: Dataset, text: Text, codebook: ShapeCodebook, teachers: list[Teacher], run: Path, name: str
+) -> Student:
+    """A student of these teachers, trained."""
+    s = config.student
+    copies = copies_of(data.train.x, s.copies, s.rotation_deg, s.gain, config.seed)
+    knowledge = [knowledge_of(teacher, copies, _views(config)) for teacher in teachers]
+    membership = (text.seen or text.targets).membership
+    stage = StudentStage(config, data.train, len(data.labels), codebook, copies, knowledge, membership)
+    fit(stage, name, run, config.accelerator, s.average)
+    codebook.cpu()  # it went to the GPU with the student, if there is one
+    return stage.finish()
 
 
 def _views(config: Config) -> Path | None:
@@ -154,15 +189,9 @@ def _student(
     if restore(student, path):
         return student
     with clock.stage("student"):
-        s = config.student
-        copies = copies_of(data.train.x, s.copies, s.rotation_deg, s.gain, config.seed)
-        knowledge = [knowledge_of(teacher, copies, _views(config)) for teacher in teachers]
-        membership = (text.seen or text.targets).membership
-        stage = StudentStage(config, data.train, len(data.labels), codebook, copies, knowledge, membership)
-        fit(stage, "student", run, config.accelerator, s.average)
-        codebook.cpu()  # it went to the GPU with the student, if there is one
-        stage.finish().centre(data.train.x)
-        calibrate(stage.student, data.calibrate)
+        learnt = _learnt(config, data, text, codebook, teachers, run, "student")
+        learnt.centre(data.train.x)
+        calibrate(learnt, data.calibrate)
     about = {
         "stage": "student",
         "labels": data.labels,
@@ -170,7 +199,7 @@ def _student(
         "mmvq": __version__,
         "data": {key: data.meta.get(f"mmvq.{key}", "") for key in ("citation", "licence")} | {"name": data.name},
     }
-    save_module(stage.student, path, about)
+    save_module(learnt, path, about)
     restore(student, path)
     return student
 

@@ -37,6 +37,11 @@ from mmvq_train.workspace import (
 )
 
 POSITIONS: Final = 16  # in a window, at which features are compared
+# What losses of features count beside a cross-entropy, before --student.hint: as published, AT's 1500 for a mean over
+# positions, SP's 700 for wrist data (Hong et al., TNNLS 2025), MTKD-RL's 5.
+AT_WEIGHT: Final = 1500 / POSITIONS
+SP_WEIGHT: Final = 700.0
+AGENT_WEIGHT: Final = 5.0
 
 
 class Seen(NamedTuple):
@@ -141,7 +146,7 @@ class Reinforced(Method):
         with torch.no_grad():
             of_answers, of_features = self.agent(states)
         answers = (of_answers * _apart(seen, self.recipe.temperature)).mean(1)
-        features = (of_features * _feature_gaps(self.regress, seen)).mean(1)
+        features = AGENT_WEIGHT * (of_features * _feature_gaps(self.regress, seen)).mean(1)
         wrong = F.cross_entropy(seen.logits, seen.y, reduction="none")
         reward = -(wrong + answers + self.recipe.hint * features).detach()
         return {
@@ -161,9 +166,9 @@ class Alike(Method):
     def forward(self, seen: Seen) -> dict[str, Tensor]:
         """Mean over teachers."""
         if self.of == "at":
-            parts = [attention_transfer(seen.features.mT, known.mT) for known in seen.known]
+            parts = [AT_WEIGHT * attention_transfer(seen.features.mT, known.mT) for known in seen.known]
         else:
-            parts = [similarity_preserving(seen.features, known) for known in seen.known]
+            parts = [SP_WEIGHT * similarity_preserving(seen.features, known) for known in seen.known]
         return {"features": self.recipe.hint * torch.stack(parts).mean()}
 
 

@@ -18,9 +18,9 @@ from mmvq_train.codebook.losses import action_loss
 from mmvq_train.config import Config
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, Stage
-from mmvq_train.pieces import Layout
-from mmvq_train.student.methods import POSITIONS, Seen, make_method
+from mmvq_train.student.methods import Seen, make_method
 from mmvq_train.student.model import Student
+from mmvq_train.student.teacher import LaidInTime
 from mmvq_train.student.tokens import follow, tokens_of
 from mmvq_train.teachers import Knowledge
 
@@ -54,8 +54,7 @@ class StudentStage(Stage):
         self.frozen = (codebook.eval().requires_grad_(False),)
         self.knowledge = tuple(knowledge)
         self.register_buffer("membership", membership, persistent=False)
-        for i, laid in enumerate(laid_in_time(layout)):
-            self.register_buffer(f"laid_{i}", laid, persistent=False)
+        self.lay = LaidInTime(layout)
         self.method = make_method(s, config.workspace, self.student, knowledge) if knowledge else None
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -73,7 +72,7 @@ class StudentStage(Stage):
         if self.method is not None and self.current_epoch >= round(s.anneal * self.epochs):
             parts["label"] = self.method.labels * parts["label"]
             parts |= self.method(Seen(
-                logits, embeddings, self._features(embeddings), batch.y,
+                logits, embeddings, self.lay(embeddings), batch.y,
                 *([getattr(k, what)[copy, rows].to(device).float() for k in self.knowledge]
                   for what in ("logits", "tokens", "pooled")),
             ))
@@ -89,11 +88,6 @@ class StudentStage(Stage):
             self.method.finish(self.student)
         return self.student
 
-    def _features(self, embeddings: Tensor) -> Tensor:
-        """Tokens (B, T, width) -> (B, 16, lengths · width): every length's, laid in time, one under another."""
-        parts = embeddings.split(self.student.layout.counts, dim=1)
-        return torch.cat([self.get_buffer(f"laid_{i}").T @ part for i, part in enumerate(parts)], dim=2)
-
     def _sub_actions(self, y: Tensor, codes: Tensor, attributes: Tensor, embeddings: Tensor) -> Tensor:
         """Inside the label's set, and as the codebook's action decoder says of these codes."""
         (codebook,) = self.frozen
@@ -103,16 +97,3 @@ class StudentStage(Stage):
         with torch.no_grad():
             taught = codebook.actions_of(codes, attributes).masked_fill(~allowed[:, None], float("-inf")).softmax(-1)
         return action_loss(said, allowed) - (taught * said.log_softmax(-1)).sum(-1).mean()
-
-
-def laid_in_time(layout: Layout) -> list[Tensor]:
-    """Of every length (T, 16): how much of each token there is in each sixteenth of the window; columns add up to 1,
-    or to 0 where no piece of that length lies."""
-    edges = torch.linspace(0, layout.window, POSITIONS + 1)
-    out = []
-    for i in range(len(layout.lengths_s)):
-        start = torch.tensor(layout.starts(i))[:, None]
-        inside = torch.minimum(start + layout.samples(i), edges[1:]) - torch.maximum(start, edges[:-1])
-        inside = inside.clamp_min(0)
-        out.append(inside / inside.sum(0, keepdim=True).clamp_min(1e-6))
-    return out

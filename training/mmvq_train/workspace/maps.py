@@ -2,6 +2,7 @@
 
     d_m = sg MSE(KTS, KIS_m^T)
     far:  alpha_m = d_m / sum d                          near: alpha_m = (sum d - d_m) / ((M - 1) sum d)
+    equal: alpha_m = 1 / M, the control
 
 For two teachers these are the published d1 / (d1 + d2) and d2 / (d1 + d2); the sources disagree on which is right.
 The maps are nearly uniform (d of .01 to .03), so a batch's alpha is mostly noise: hence the moving average and the
@@ -9,7 +10,7 @@ floor.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from mmvq_bridge.command import BadInput
 DECAY: Final = 0.99  # a memory of about 100 batches: slow beside the noise of one, fast beside a training run
 FLOOR: Final = 0.1  # no teacher is ever silenced: its map could not come near again
 
-Orientation = Literal["far", "near"]
+Orientation = Literal["far", "near", "equal"]
 
 
 def map_distances(kts: Tensor, kis: Sequence[Tensor]) -> Tensor:
@@ -36,7 +37,7 @@ def coefficients(distances: Tensor, orientation: Orientation) -> Tensor:
     """Distances (M,), not negative -> alpha (M,), which adds up to 1. All distances zero: equal parts. One: 1."""
     teachers = len(distances)
     total = distances.sum()
-    if teachers == 1 or total <= 0:
+    if teachers == 1 or total <= 0 or orientation == "equal":
         return torch.full_like(distances, 1 / teachers)
     if orientation == "far":
         return distances / total
@@ -47,7 +48,7 @@ class DynamicCoefficients(nn.Module):
     """KTS and the KIS maps of a batch -> alpha (M,), without gradient: averaged over batches, then raised to the floor.
 
     alpha = floor + (1 - M floor) * moving average, which starts at equal parts. The average is a buffer (a resumed run
-    goes on with it) and moves in training mode only. A floor of 1 / M gives constant equal parts, the control.
+    goes on with it) and moves in training mode only.
     Raises BadInput if M floors do not fit into 1.
     """
 
@@ -59,8 +60,8 @@ class DynamicCoefficients(nn.Module):
         super().__init__()
         if teachers < 1:
             raise BadInput(f"workspace with {teachers} teachers: give at least 1")
-        if orientation not in ("far", "near"):
-            raise BadInput(f"orientation of the dynamic coefficients {orientation!r}: give far or near")
+        if orientation not in get_args(Orientation):
+            raise BadInput(f"orientation of the dynamic coefficients {orientation!r}: give far, near or equal")
         if not 0 <= decay < 1:
             raise BadInput(f"decay of the dynamic coefficients {decay}: give 0 or more, below 1")
         if not 0 <= floor <= 1 / teachers:
