@@ -17,9 +17,8 @@ from mmvq_train.config import (
     StudentConfig,
     TeachersConfig,
     WorkspaceConfig,
-    from_yaml,
-    to_yaml,
 )
+from mmvq_train.config_file import from_yaml, to_yaml
 
 
 def written(folder: Path, text: str) -> Path:

@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 from mmvq_bridge.command import BadInput
 from mmvq_train.cli import main, parse
-from mmvq_train.config import from_yaml
+from mmvq_train.config_file import from_yaml
 from mmvq_train.data import load_dataset
 from mmvq_train.evaluate import judge
 from mmvq_train.pipeline import train

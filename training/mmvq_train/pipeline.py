@@ -149,7 +149,7 @@ def _taught(
     """Train one."""
     name = f"teacher-{spec.name}"
     if spec.kind == "self":
-        alone = replace(config, seed=(config.seed + SELF_SEED) % 2**32)
+        alone = replace(config, seed=(config.seed + SELF_SEED * (1 + spec.number)) % 2**32)
         return SelfTeacher(_learnt(alone, data, text, codebook, [], run, name))
     stage = TeacherStage(spec, config, data.train, len(data.labels), _views(config))
     if spec.trained:

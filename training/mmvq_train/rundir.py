@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.files import atomic
-from mmvq_train.config import Config, from_yaml, to_yaml
+from mmvq_train.config import Config
+from mmvq_train.config_file import from_yaml, to_yaml
 from mmvq_train.data import WindowSet
 from mmvq_train.student.model import Student
 
