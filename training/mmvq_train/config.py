@@ -1,4 +1,4 @@
-"""One frozen dataclass per stage; the command line is made from them, and `config.yaml` replays them (`config_file`)."""
+"""One frozen dataclass per stage: the command line is made from them, and `config_file` writes and reads them."""
 
 import math
 import re
