@@ -62,6 +62,20 @@ def quick(tiny_run: Path) -> list[str]:
     return [*options(tiny_run), "--codebook.epochs", "1", "--student.epochs", "2"]
 
 
+def stopped(words: list[object], checkpoint: Path, how: signal.Signals, log: Path) -> int:
+    """mmvq-train in a process of its own, stopped once there is a checkpoint; its exit status."""
+    with log.open("w") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mmvq_train", *map(str, words)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"},
+            stdout=err, stderr=err,
+        )  # fmt: skip
+        while not checkpoint.exists() and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(how)
+        return process.wait(60)
+
+
 def test_every_file_of_a_run_is_there(tiny_run: Path):
     files = {str(p.relative_to(tiny_run)) for p in tiny_run.rglob("*") if p.is_file()}
     assert files >= {
@@ -177,23 +191,30 @@ def test_ctrl_c_in_mid_stage_ends_with_130_and_resume_goes_on(tiny_run: Path, co
     run, log = tmp_path / "stopped", tmp_path / "stderr"
     checkpoint = run / "log" / "student.ckpt"
     # More epochs, so that there is time to stop it between the first checkpoint and the end.
-    words = [*options(tiny_run), "--student.epochs", "24"]
-    with log.open("w") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mmvq_train", *words, "--out", str(run)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"},
-            stdout=err, stderr=err,
-        )  # fmt: skip
-        while not checkpoint.exists() and process.poll() is None:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130, log.read_text()[-2000:]
+    words = [*options(tiny_run), "--student.epochs", "24", "--out", run]
+    assert stopped(words, checkpoint, signal.SIGINT, log) == 130, log.read_text()[-2000:]
     assert checkpoint.exists()
     assert not (run / "student.safetensors").exists()
     assert "Traceback" not in log.read_text()
     assert command(main, "--resume", run).status == 0
     assert not checkpoint.exists()
     assert (run / "metrics.json").exists()
+
+
+def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(tiny_run: Path, command, tmp_path: Path):
+    whole, run, log = tmp_path / "whole", tmp_path / "killed", tmp_path / "stderr"
+    more = ["--codebook.epochs", "6", "--teachers.epochs", "3", "--student.epochs", "24"]
+    words = [*options(tiny_run), *more]
+    assert command(main, *words, "--out", whole).status == 0
+    start: list[object] = [*words, "--out", run]
+    for stage in ("codebook", "teacher-signal", "teacher-persistence", "student"):
+        assert stopped(start, run / "log" / f"{stage}.ckpt", signal.SIGKILL, log) == -signal.SIGKILL, log.read_text()
+        start = ["--resume", run]
+    assert command(main, *start).status == 0
+    for name in ("codebook", "teachers/signal", "teachers/persistence", "student"):
+        assert digest(run / f"{name}.safetensors") == digest(whole / f"{name}.safetensors"), name
+    ours, theirs = (json.loads((path / "metrics.json").read_text()) for path in (run, whole))
+    assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
 
 
 def test_a_directory_that_holds_a_run_is_not_written_into(tiny_run: Path, quick: list[str], command):
