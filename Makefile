@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WISDM ?= ../shared/data/wisdm_watch
 PACKAGED := runtime/mmvq_run/packaged
 
-.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-peers bench-ablation ablation bench-fresh-clone
+.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-peers bench-distillation bench-ablation ablation bench-fresh-clone
 
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
@@ -54,6 +54,9 @@ bench-vqshape: $(VENV)/.dev      ## plain VQShape on the wrist recordings and on
 
 bench-peers: $(VENV)/.bench      ## MiniRocket on the windows of bench-codebook (about 20 minutes)
 	$(BIN)/python benchmarks/peers.py $(dir $(WISDM))
+
+bench-distillation: $(VENV)/.dev ## ways to learn from teachers, one beside the other (many hours; goes on if stopped)
+	$(BIN)/python benchmarks/distillation.py $(dir $(WISDM))
 
 ablation: bench-ablation bench-codebook bench-composite  ## the tables of what each part moves
 

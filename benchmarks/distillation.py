@@ -27,6 +27,7 @@ from mmvq_train.pipeline import train
 from mmvq_train.rundir import start_run, write_json
 
 SEEDS = 3
+CALIBRATING = 6  # every so many of the training people calibrates, where folds do not say who
 RUNS = Path("runs/distillation")
 TWO, THREE = ("signal", "persistence"), ("signal", "persistence", "gramian")
 
@@ -97,9 +98,9 @@ def dataset(config: Config) -> Dataset:
     data = load_dataset(config)
     if config.fold == 0:
         return data
-    ours = set(windows(config, str(config.fold), "0")[1].subject.tolist())
-    train_set, held_out = (part.some(np.isin(part.subject, list(ours))) for part in (data.train, data.calibrate))
-    return replace(data, train=train_set, calibrate=held_out)
+    _, ours, test = windows(config, str(config.fold), "0")
+    held = np.isin(ours.subject, sorted(set(ours.subject.tolist()))[::CALIBRATING])
+    return replace(data, train=ours.some(~held), calibrate=ours.some(held), test=test)
 
 
 def made(config: Config, data: Dataset, name: str, row: str, how: Row) -> bool:
