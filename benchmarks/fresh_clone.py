@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ def main() -> None:
         revision = ["git", "rev-parse", "--short", "HEAD"]
         commit = subprocess.run(revision, cwd=clone, capture_output=True, text=True, check=True).stdout.strip()
         demo, shown = timed(["make", "demo"], clone)
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # kB; the hungriest process
         metrics = json.loads((clone / "runs" / "latest" / "metrics.json").read_text())
         model = (clone / "runs" / "latest" / "student.onnx").stat().st_size
         subprocess.run(["make", "clean"], cwd=clone, check=True, stdout=subprocess.DEVNULL)
@@ -49,6 +51,7 @@ def main() -> None:
         "make_demo_seconds": demo,
         "training_seconds": round(sum(metrics["seconds"].values()), 1),
         "training_seconds_by_stage": metrics["seconds"],
+        "make_demo_peak_memory_gib": round(memory, 2),
         "make_test_seconds": test,
         "demo_model_bytes": model,
         "demo_model_macro_f1": metrics["test"]["macro_f1"],
