@@ -17,10 +17,10 @@ from mmvq_train.codebook.quantiser import nearest
 from mmvq_train.config import CodebookConfig, Config, DistilMethod, PiecesConfig, StudentConfig, WorkspaceConfig
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, fit
-from mmvq_train.pieces import Layout
+from mmvq_train.pieces import LaidInTime, Layout
 from mmvq_train.student import Student, StudentStage
 from mmvq_train.student.model import energy, sub_action_probabilities
-from mmvq_train.student.teacher import LaidInTime, SelfTeacher
+from mmvq_train.student.teacher import SelfTeacher
 from mmvq_train.student.tokens import copies_of, follow
 from mmvq_train.teachers import Knowledge, knowledge_of
 
@@ -216,7 +216,7 @@ def test_the_map_learns_the_codes_that_the_encoder_chooses():
 def test_laid_tokens_are_means_of_what_lies_in_each_sixteenth():
     tokens = noise(2, LAYOUT.tokens, 3)
     short, middle, whole = tokens.split(LAYOUT.counts, dim=1)
-    laid = LaidInTime(LAYOUT)(tokens)
+    laid = LaidInTime(LAYOUT, 16)(tokens)
     assert laid.shape == (2, 16, 9)
     # 80 samples in sixteenths of 5: pieces of 10 every 10 lie in two each, one of 80 in all.
     torch.testing.assert_close(laid[..., :3], short.repeat_interleave(2, dim=1))

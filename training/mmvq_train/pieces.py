@@ -143,3 +143,26 @@ class Pieces(nn.Module):
         # Quiet pieces keep a small shape instead of noise blown up to full size.
         shape = shape * (shape.square().mean(-1, keepdim=True) + QUIET_G**2).rsqrt()
         return PieceValues(shape, offset, scale)
+
+
+class LaidInTime(nn.Module):
+    """Values of tokens (B, T, width) -> (B, positions, lengths · width): every length's, laid in time, side by side.
+
+    Positions are equal parts of the window; each takes the mean of the tokens that lie in it, by how much of them does.
+    """
+
+    def __init__(self, layout: Layout, positions: int) -> None:
+        super().__init__()
+        self.counts = layout.counts
+        edges = torch.linspace(0, layout.window, positions + 1)
+        for i in range(len(layout.lengths_s)):
+            start = torch.tensor(layout.starts(i))[:, None]
+            inside = torch.minimum(start + layout.samples(i), edges[1:]) - torch.maximum(start, edges[:-1])
+            inside = inside.clamp_min(0)
+            # Where no piece of a length lies, there is nothing: hops may be longer than pieces.
+            self.register_buffer(f"share_{i}", (inside / inside.sum(0).clamp_min(1e-6)).T, persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """One product a length."""
+        parts = enumerate(values.split(self.counts, dim=1))
+        return torch.cat([self.get_buffer(f"share_{i}") @ part for i, part in parts], dim=2)

@@ -7,6 +7,7 @@
     workspace  KD weighed by the workspace's maps, with alignment and similarity of features (mGLW)
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -27,7 +28,7 @@ from mmvq_train.distil.losses import (
 )
 from mmvq_train.distil.weights import Agent, agent_state, confidence_weights, entropy_weights, equal_weights
 from mmvq_train.student.model import Student
-from mmvq_train.teachers import Knowledge
+from mmvq_train.teachers import POSITIONS, Knowledge
 from mmvq_train.workspace import (
     DynamicCoefficients,
     SlotAttention,
@@ -36,7 +37,6 @@ from mmvq_train.workspace import (
     alignment,
 )
 
-POSITIONS: Final = 16  # in a window, at which features are compared
 # What losses of features count beside a cross-entropy, before --student.hint: as published, AT's 1500 for a mean over
 # positions, SP's 700 for wrist data (Hong et al., TNNLS 2025), MTKD-RL's 5.
 AT_WEIGHT: Final = 1500 / POSITIONS
@@ -66,14 +66,20 @@ class Sizes(NamedTuple):
     classes: int
 
 
-class Method(nn.Module):
-    """Losses by name, beside the label's; `labels` is what the label's own loss counts."""
+class Method(nn.Module, ABC):
+    """Losses by name, beside the label's; `labels` is what the label's own loss counts: 1 − λ where answers count λ."""
 
-    labels = 1.0
+    def __init__(self, recipe: StudentConfig, labels: float) -> None:
+        super().__init__()
+        self.recipe, self.labels = recipe, labels
 
+    @abstractmethod
     def forward(self, seen: Seen) -> dict[str, Tensor]:
         """Scalars to be added up."""
-        raise NotImplementedError
+
+    def coefficients(self) -> dict[str, float]:
+        """What teachers count by now, where that moves: to be drawn over epochs."""
+        return {}
 
     def finish(self, student: Student) -> None:
         """What the student takes over when training is done."""
@@ -83,9 +89,8 @@ class Answers(Method):
     """KD, EBKD: the teachers' answers, each with its weight."""
 
     def __init__(self, recipe: StudentConfig, by_entropy: bool = False) -> None:
-        super().__init__()
-        self.recipe, self.by_entropy = recipe, by_entropy
-        self.labels = 1 - recipe.distil
+        super().__init__(recipe, 1 - recipe.distil)
+        self.by_entropy = by_entropy
 
     def forward(self, seen: Seen) -> dict[str, Tensor]:
         """λ T² Σ w_m KL(T_m ‖ S)."""
@@ -97,9 +102,7 @@ class Correlation(Method):
     """DIST."""
 
     def __init__(self, recipe: StudentConfig) -> None:
-        super().__init__()
-        self.recipe = recipe
-        self.labels = 1 - recipe.distil
+        super().__init__(recipe, 1 - recipe.distil)
 
     def forward(self, seen: Seen) -> dict[str, Tensor]:
         """λ times the mean over teachers."""
@@ -107,33 +110,37 @@ class Correlation(Method):
         return {"answers": self.recipe.distil * torch.stack(parts).mean()}
 
 
-class Confidence(Method):
-    """CA-MKD: answers and features, each teacher by how right it is."""
+class Featured(Method):
+    """Answers, and features that a regressor a teacher brings near to its own."""
 
     def __init__(self, recipe: StudentConfig, sizes: Sizes) -> None:
-        super().__init__()
-        self.recipe = recipe
-        self.labels = 1 - recipe.distil
+        super().__init__(recipe, 1 - recipe.distil)
         self.regress = nn.ModuleList(Regressor(sizes.student, size) for size in sizes.teachers)
+
+    def gaps(self, seen: Seen) -> Tensor:
+        """Squared differences from every teacher's pooled features, (B, M)."""
+        pooled = seen.features.mean(1)
+        parts = zip(self.regress, seen.known, strict=True)
+        return torch.stack([feature_distance(regress(pooled), known.mean(1)) for regress, known in parts], dim=1)
+
+
+class Confidence(Featured):
+    """CA-MKD: each teacher by how right it is."""
 
     def forward(self, seen: Seen) -> dict[str, Tensor]:
         """λ T² Σ w_m KL, and Σ w_m of squared differences of features."""
         weights = confidence_weights(seen.told, seen.y)
-        features = _feature_gaps(self.regress, seen)
         return {
             "answers": self.recipe.distil * (weights * _apart(seen, self.recipe.temperature)).sum(1).mean(),
-            "features": self.recipe.hint * (weights * features).sum(1).mean(),
+            "features": self.recipe.hint * (weights * self.gaps(seen)).sum(1).mean(),
         }
 
 
-class Reinforced(Method):
+class Reinforced(Featured):
     """MTKD-RL. The agent's weights carry no gradient; it learns by its own loss, from how the student did."""
 
     def __init__(self, recipe: StudentConfig, sizes: Sizes) -> None:
-        super().__init__()
-        self.recipe = recipe
-        self.labels = 1 - recipe.distil
-        self.regress = nn.ModuleList(Regressor(sizes.student, size) for size in sizes.teachers)
+        super().__init__(recipe, sizes)
         self.agent = Agent(sizes.teachers, sizes.classes)
 
     def forward(self, seen: Seen) -> dict[str, Tensor]:
@@ -146,7 +153,7 @@ class Reinforced(Method):
         with torch.no_grad():
             of_answers, of_features = self.agent(states)
         answers = (of_answers * _apart(seen, self.recipe.temperature)).mean(1)
-        features = AGENT_WEIGHT * (of_features * _feature_gaps(self.regress, seen)).mean(1)
+        features = AGENT_WEIGHT * (of_features * self.gaps(seen)).mean(1)
         wrong = F.cross_entropy(seen.logits, seen.y, reduction="none")
         reward = -(wrong + answers + self.recipe.hint * features).detach()
         return {
@@ -160,8 +167,8 @@ class Alike(Method):
     """AT and SP: a loss of features by themselves."""
 
     def __init__(self, recipe: StudentConfig, of: DistilMethod) -> None:
-        super().__init__()
-        self.recipe, self.of = recipe, of
+        super().__init__(recipe, 1.0)
+        self.of = of
 
     def forward(self, seen: Seen) -> dict[str, Tensor]:
         """Mean over teachers."""
@@ -176,8 +183,7 @@ class Contrast(Method):
     """DCD."""
 
     def __init__(self, recipe: StudentConfig, sizes: Sizes) -> None:
-        super().__init__()
-        self.recipe = recipe
+        super().__init__(recipe, 1.0)
         self.losses = nn.ModuleList(DiscriminativeConsistent(sizes.student, size) for size in sizes.teachers)
 
     def forward(self, seen: Seen) -> dict[str, Tensor]:
@@ -193,10 +199,8 @@ class Reused(Method):
     A sum of tokens and then one matrix, so contributions still add up to the label. Labels are not looked at.
     """
 
-    labels = 0.0
-
-    def __init__(self, student: Student, classifier: nn.Linear, wanted: int) -> None:
-        super().__init__()
+    def __init__(self, recipe: StudentConfig, student: Student, classifier: nn.Linear, wanted: int) -> None:
+        super().__init__(recipe, 0.0)
         self.counts, self.share = student.layout.counts, student.share
         width = student.heads()[0].in_features
         self.regress = nn.ModuleList(Regressor(width, wanted) for _ in self.counts)
@@ -224,22 +228,20 @@ class Workspace(Method):
     """mGLW: teachers write into slots, the student reads them; α by how far its map is from theirs."""
 
     def __init__(self, recipe: StudentConfig, workspace: WorkspaceConfig, sizes: Sizes) -> None:
-        super().__init__()
-        self.recipe, self.config = recipe, workspace
-        self.labels = 1 - recipe.distil
-        w = workspace
+        super().__init__(recipe, 1 - recipe.distil)
+        self.config = w = workspace
         self.teachers = nn.ModuleList(Stream(POSITIONS, size, POSITIONS, w.dim) for size in sizes.teachers)
         self.student = Stream(POSITIONS, sizes.student, POSITIONS, w.dim)
         self.slots = SlotAttention(w.dim, len(sizes.teachers), w.slots, w.rounds)
         self.read = StudentCrossAttention(w.dim, w.heads)
-        self.coefficients = DynamicCoefficients(len(sizes.teachers), w.orientation)
+        self.alpha = DynamicCoefficients(len(sizes.teachers), w.orientation)
         self.head = nn.Linear(w.dim, sizes.classes)
 
     def forward(self, seen: Seen) -> dict[str, Tensor]:
         """Answers by α, the workspace's own labels, alignment of maps, similarity of features."""
         slots, kis = self.slots([stream(k) for stream, k in zip(self.teachers, seen.known, strict=True)])
         tokens, kts = self.read(self.student(seen.features), slots)
-        alpha = self.coefficients(kts, kis)
+        alpha = self.alpha(kts, kis)
         similar = torch.stack([similarity_preserving(seen.features, known) for known in seen.known]).mean()
         return {
             "answers": self.recipe.distil * (_apart(seen, self.recipe.temperature) @ alpha).mean(),
@@ -247,6 +249,10 @@ class Workspace(Method):
             "align": self.config.align * alignment(kts, kis),
             "similarity": self.config.similarity * similar,
         }
+
+    def coefficients(self) -> dict[str, float]:
+        """The workspace's α of every teacher."""
+        return {f"alpha_{i}": value for i, value in enumerate(self.alpha.average.tolist())}
 
 
 def make_method(
@@ -259,7 +265,7 @@ def make_method(
     if name == "simkd":
         if knowledge[0].classifier is None:
             raise BadInput("--student.method simkd takes over the first teacher's classifier; name a net first")
-        return Reused(student, knowledge[0].classifier, knowledge[0].pooled.shape[-1])
+        return Reused(recipe, student, knowledge[0].classifier, knowledge[0].pooled.shape[-1])
     if name in ("kd", "ebkd"):
         return Answers(recipe, by_entropy=name == "ebkd")
     if name in ("at", "sp"):
@@ -276,10 +282,3 @@ def make_method(
 def _apart(seen: Seen, temperature: float) -> Tensor:
     """T² KL of every teacher, (B, M)."""
     return torch.stack([divergence(seen.logits, told, temperature) for told in seen.told], dim=1)
-
-
-def _feature_gaps(regress: nn.ModuleList, seen: Seen) -> Tensor:
-    """Squared differences from every teacher's pooled features, (B, M)."""
-    pooled = seen.features.mean(1)
-    gaps = [feature_distance(one(pooled), known.mean(1)) for one, known in zip(regress, seen.known, strict=True)]
-    return torch.stack(gaps, dim=1)

@@ -18,11 +18,11 @@ from mmvq_train.codebook.losses import action_loss
 from mmvq_train.config import Config
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, Stage
+from mmvq_train.pieces import LaidInTime
 from mmvq_train.student.methods import Seen, make_method
 from mmvq_train.student.model import Student
-from mmvq_train.student.teacher import LaidInTime
 from mmvq_train.student.tokens import follow, tokens_of
-from mmvq_train.teachers import Knowledge
+from mmvq_train.teachers import POSITIONS, Knowledge
 
 
 class StudentStage(Stage):
@@ -54,7 +54,7 @@ class StudentStage(Stage):
         self.frozen = (codebook.eval().requires_grad_(False),)
         self.knowledge = tuple(knowledge)
         self.register_buffer("membership", membership, persistent=False)
-        self.lay = LaidInTime(layout)
+        self.lay = LaidInTime(layout, POSITIONS)
         self.method = make_method(s, config.workspace, self.student, knowledge) if knowledge else None
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -79,7 +79,8 @@ class StudentStage(Stage):
         if self.frozen[0].text is not None:
             parts["action"] = s.action * self._sub_actions(batch.y, codes, attributes, embeddings)
         loss = torch.stack(list(parts.values())).sum()
-        self.note(loss=loss.detach(), **{name: value.detach() for name, value in parts.items()})
+        alpha = self.method.coefficients() if self.method is not None else {}
+        self.note(loss=loss.detach(), **{name: value.detach() for name, value in parts.items()}, **alpha)
         return loss
 
     def finish(self) -> Student:

@@ -1,6 +1,7 @@
 """Stage 2: nets whose judgement the student follows, each on its own view of a window."""
 
 from mmvq_train.teachers.stage import (
+    POSITIONS,
     CodebookTeacher,
     Knowledge,
     NetTeacher,
@@ -11,6 +12,7 @@ from mmvq_train.teachers.stage import (
 )
 
 __all__ = [
+    "POSITIONS",
     "CodebookTeacher",
     "Knowledge",
     "NetTeacher",

@@ -4,6 +4,7 @@ A teacher is a module from drawn windows (see `views`) to (logits, features of i
 augmented where the view is cheap, and as recorded where it must be drawn ahead.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +19,23 @@ from mmvq_train.codebook.losses import weighted_cross_entropy
 from mmvq_train.config import Config, TeacherSpec
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, Stage
+from mmvq_train.pieces import LaidInTime
 from mmvq_train.teachers.views import View, make_view
 from mmvq_train.teachers.wrn import WideResNet
 
-MAP_TOKENS: Final = 16  # positions of a teacher's last features that the workspace sees: place enough, cheap to keep
+POSITIONS: Final = 16  # in a window, at which features are compared: place enough, cheap to keep
 
 
-class Teacher(nn.Module):
+class Teacher(nn.Module, ABC):
     """What the student may follow: `draw` once, then drawn windows -> logits (N, C) and features of stages."""
 
     def draw(self, x: Tensor, cache: Path | None = None) -> Tensor:
         """Windows (N, W, 3) in g -> what `forward` takes, one row a window."""
         return x
 
+    @abstractmethod
     def forward(self, drawn: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits, and each stage's features (N, channels, positions ...)."""
-        raise NotImplementedError
 
     def classifier(self) -> nn.Linear | None:
         """What reads `pooled` last, where that is one matrix."""
@@ -71,14 +73,11 @@ class NetTeacher(Teacher):
 
 
 class CodebookTeacher(Teacher):
-    """The text-guided codebook of stage 1, frozen: its labels, and its tokens as features of one stage.
-
-    The lengths' tokens are laid on the same 16 positions, one under another.
-    """
+    """The text-guided codebook of stage 1, frozen: its labels, and its tokens laid in time as features of one stage."""
 
     def __init__(self, codebook: ShapeCodebook) -> None:
         super().__init__()
-        self.codebook = codebook
+        self.codebook, self.lay = codebook, LaidInTime(codebook.layout, POSITIONS)
 
     def forward(self, drawn: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """What its codes say of windows (N, W, 3)."""
@@ -86,13 +85,11 @@ class CodebookTeacher(Teacher):
         quantised = self.codebook.quantise(z)
         features = self.codebook.features(pieces, [q.z for q in quantised])
         hidden = self.codebook.hidden(features, [q.codes for q in quantised])
-        laid = [F.interpolate(h.transpose(1, 2), MAP_TOKENS) for h in hidden]
-        return self.codebook.logits(hidden), (torch.cat(laid, dim=1),)
+        return self.codebook.logits(hidden), (self.lay(torch.cat(hidden, dim=1)).transpose(1, 2),)
 
 
 def make_teacher(spec: TeacherSpec, classes: int, image: int, seed: int) -> NetTeacher:
-    """An untrained teacher; `image`: pixels a side, where it sees images. Not for the codebook, which is there."""
-    assert spec.kind != "codebook"
+    """An untrained net; `image`: pixels a side, where it sees images. Codebook and student are made elsewhere."""
     torch.manual_seed(seed)
     return NetTeacher(make_view(spec.kind, image), classes, spec.depth, spec.width)
 
@@ -103,7 +100,7 @@ class TeacherStage(Stage):
     def __init__(
         self, spec: TeacherSpec, config: Config, data: WindowSet, classes: int, cache: Path | None = None
     ) -> None:
-        t, seed = config.teachers, config.seed + spec.number
+        t, seed = config.teachers, (config.seed + spec.number) % 2**32
         super().__init__(data, epochs=t.epochs, batch=t.batch, learning_rate=t.learning_rate, seed=seed)
         self.teacher = make_teacher(spec, classes, t.image, seed)
         self.teacher.view.prepare(data.x, cache)
@@ -146,5 +143,5 @@ def _stacked(every: list[list[tuple[Tensor, Tensor, Tensor]]], i: int) -> Tensor
 def _known(teacher: Teacher, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     logits, features = teacher(drawn)
     last = features[-1]
-    small = F.adaptive_avg_pool1d(last, MAP_TOKENS) if last.dim() == 3 else F.adaptive_avg_pool2d(last, 4)
+    small = F.adaptive_avg_pool1d(last, POSITIONS) if last.dim() == 3 else F.adaptive_avg_pool2d(last, 4)
     return logits, small.flatten(2).transpose(1, 2).half(), teacher.pooled(features).half()

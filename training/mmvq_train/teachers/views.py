@@ -4,6 +4,8 @@ A view has two steps. `draw` is what takes long: it is done once per set of wind
 `forward` is cheap, so it is done for every batch; a view with nothing to draw thereby sees windows as augmented.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Literal
@@ -24,7 +26,7 @@ DRAWINGS: Final = 1  # of persistence images: to be raised when they come out ot
 WINDOWS_AT_ONCE: Final = 512
 
 
-class View(nn.Module):
+class View(nn.Module, ABC):
     """Drawn windows -> (N, channels, ...) with `dims` more dimensions, every channel of zero mean and unit deviation
     over the training windows."""
 
@@ -57,9 +59,9 @@ class View(nn.Module):
     def fit(self, x: Tensor) -> None:
         """What `raw` must know of the training windows."""
 
+    @abstractmethod
     def raw(self, drawn: Tensor) -> Tensor:
         """The view before it is standardised."""
-        raise NotImplementedError
 
     def forward(self, drawn: Tensor) -> Tensor:
         """(N, channels, ...)."""
@@ -133,10 +135,11 @@ class PersistenceView(_RangedView):
 
 
 def make_view(kind: TeacherKind, image: int) -> View:
-    """The view of a kind of teacher; `image`: pixels a side."""
-    if kind == "signal":
-        return SignalView()
-    return GramianView(image) if kind == "gramian" else PersistenceView(image)
+    """The view of a kind of net; `image`: pixels a side."""
+    views: dict[TeacherKind, Callable[[], View]] = {
+        "signal": SignalView, "gramian": lambda: GramianView(image), "persistence": lambda: PersistenceView(image),
+    }
+    return views[kind]()
 
 
 def _eight_bits(imager: PersistenceImager, windows: np.ndarray) -> np.ndarray:
