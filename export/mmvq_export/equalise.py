@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvq_train.student.model import Student
+from mmvq_train.workspace import FoldedReader
 
 LEAST: Final = 1e-3  # of an activation or a weight: a channel that is never used keeps a finite factor
 BATCH: Final = 256
@@ -22,8 +23,8 @@ BATCH: Final = 256
 def equalise(student: Student, x: Tensor) -> None:
     """In place, from windows x (N, W, 3) of training people; outputs stay the same but for rounding.
 
-    The student must be folded: `act` one linear layer, which all lengths share, so that their last hidden layers get
-    one common factor a channel.
+    The student must be folded: `act`, and the reader of slots if it has one, are linear layers that all lengths share,
+    so that their last hidden layers get one common factor a channel.
     """
     assert isinstance(student.act, nn.Linear)
     networks = [_linear(network) for network in student.networks]
@@ -46,6 +47,10 @@ def equalise(student: Student, x: Tensor) -> None:
         _divide(second, factor)
         head.weight.mul_(factor)
     student.act.weight.mul_(factor)
+    if student.reader is not None:
+        assert isinstance(student.reader, FoldedReader)
+        student.reader.ask.weight.mul_(factor)
+        _divide(student.reader.answer, factor)
 
 
 def _linear(network: nn.Module) -> tuple[nn.Linear, nn.Linear]:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvq_train.student.model import ActionHead, Student, energy
+from mmvq_train.workspace import SlotReader
 
 OPSET: Final = 20  # the contract's ceiling
 OUTPUTS: Final = (
@@ -62,6 +63,8 @@ def fold(student: Student) -> Student:
     folded.share = [1.0] * len(folded.share)
     if isinstance(folded.act, ActionHead):
         folded.act = folded.act.folded()
+    if isinstance(folded.reader, SlotReader):
+        folded.reader = folded.reader.folded()
     return folded
 
 

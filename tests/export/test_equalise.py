@@ -13,6 +13,7 @@ from mmvq_export.gates import run_student
 from mmvq_export.trace import fold
 from mmvq_train.rundir import load_run
 from mmvq_train.student import Student
+from mmvq_train.workspace import SlotReader
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,14 @@ def spread(student: Student, x: torch.Tensor) -> float:
     return float(used.max() / used.median())
 
 
-def test_an_evened_out_student_says_the_same(tiny_run: Path, windows: np.ndarray) -> None:
-    folded, evened = (fold(load_run(tiny_run).student) for _ in range(2))
+@pytest.mark.parametrize("slots", [0, 5])
+def test_an_evened_out_student_says_the_same(slots: int, tiny_run: Path, windows: np.ndarray) -> None:
+    trained = load_run(tiny_run).student
+    if slots:
+        torch.manual_seed(0)
+        trained.reader = SlotReader(128, 16, slots, 4)
+        trained.reader.remember(torch.randn(3, slots, 16))
+    folded, evened = (fold(trained) for _ in range(2))
     for student in (folded, evened):
         with torch.no_grad():  # some channels far larger than the others, as training may leave them
             student.networks[-1][3].weight[:20] *= 40

@@ -1,4 +1,4 @@
-"""Joint codes, one for all axes of a piece, the whole way: training, export, runtime."""
+"""Joint codes, one for all axes of a piece, and slots frozen into the student: training, export, runtime."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,9 @@ from mmvq_train.rundir import load_run
 
 from ..conftest import TINY, status
 
-JOINT = ("--codebook.joint", "True", "--codebook.fusion", "True", "--codebook.method", "both")
+JOINT = (
+    "--codebook.joint", "True", "--codebook.fusion", "True", "--codebook.method", "both", "--workspace.frozen", "True",
+)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from mmvq_train.student.model import energy, sub_action_probabilities
 from mmvq_train.student.teacher import SelfTeacher
 from mmvq_train.student.tokens import copies_of, follow
 from mmvq_train.teachers import Knowledge, knowledge_of
+from mmvq_train.workspace import SlotReader
 
 LAYOUT = Layout(20.0, 80, (0.5, 1.0, 4.0), (0.5, 0.7, 1.0))
 
@@ -47,10 +48,13 @@ def codebook(layout: Layout, text: bool = True) -> ShapeCodebook:
     return model.eval().requires_grad_(False)
 
 
-@pytest.fixture
-def student() -> Student:
+@pytest.fixture(params=[False, True], ids=["", "with slots"])
+def student(request) -> Student:
     torch.manual_seed(1)
-    made = Student(LAYOUT, 8, 4, 3, 4, 16, 5).eval()
+    reader = SlotReader(16, 8, 5, 2) if request.param else None
+    if reader is not None:
+        reader.remember(noise(7, 5, 8))
+    made = Student(LAYOUT, 8, 4, 3, 4, 16, 5, reader=reader).eval()
     made.adopt(codebook(LAYOUT))
     with torch.no_grad():
         made.bias.copy_(torch.tensor([0.3, -0.2, 1.0]))
@@ -269,6 +273,24 @@ def test_every_method_learns_labels_and_what_teachers_say(method: str, teachers:
     assert sum(v for k, v in after.items() if k not in ("loss", "label", "action")) < sum(
         v for k, v in before.items() if k not in ("loss", "label", "action")
     )
+
+
+def test_slots_are_frozen_into_the_student_as_constants(tmp_path):
+    config = replace(CONFIG, workspace=replace(CONFIG.workspace, frozen=True))
+    stage, _ = made(config)
+    assert not stage.student.reader.slots.any()
+    before = stage.student.reader.enter.weight.clone()
+    fit(stage, "student", tmp_path, "cpu")
+    student = stage.finish()
+    assert student.reader.slots.std() > 0.01
+    assert not torch.allclose(student.reader.enter.weight, before)  # it learnt from labels what to ask
+    x = windows().x
+    assert torch.allclose(student(x).logits[:3], student(x[:3]).logits, atol=1e-5)  # whatever else is in the batch
+    slots = student.reader.slots.clone()
+    student.reader.slots.zero_()
+    without = student(x).logits
+    student.reader.slots.copy_(slots)
+    assert (student(x).logits - without).abs().max() > 1e-3  # and reads them
 
 
 def test_simkd_takes_over_the_teachers_classifier_and_stays_a_sum(tmp_path):

@@ -9,6 +9,7 @@ from mmvq_train.distil.losses import divergence, similarity_preserving
 from mmvq_train.workspace import (
     DynamicCoefficients,
     SlotAttention,
+    SlotReader,
     Stream,
     StudentCrossAttention,
     alignment,
@@ -256,3 +257,20 @@ def test_alignment_adds_up_the_distances_to_all_teachers():
 def test_alignment_compares_token_with_token_and_slot_with_slot():
     kts = torch.rand(2, TOKENS, 4)
     assert alignment(kts, [kts.transpose(1, 2)]).item() == 0
+
+
+def test_a_folded_reader_of_slots_says_the_same():
+    torch.manual_seed(0)
+    reader = SlotReader(24, 16, 5, 4).eval()
+    reader.remember(torch.randn(7, 5, 16))
+    tokens = torch.randn(9, 24)
+    assert torch.allclose(reader.folded()(tokens), reader(tokens), atol=1e-5)
+    assert not torch.allclose(reader(tokens), tokens, atol=0.01)
+
+
+def test_a_reader_begins_with_the_slots_of_the_first_batch_and_averages_later_ones():
+    reader, ones = SlotReader(24, 16, 5, 4), torch.ones(3, 5, 16)
+    reader.remember(2 * ones)
+    assert torch.equal(reader.slots, 2 * ones[0])
+    reader.remember(ones)
+    assert torch.allclose(reader.slots, 1.99 * ones[0])

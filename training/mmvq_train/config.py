@@ -151,6 +151,8 @@ class WorkspaceConfig:
     """Weight of the agreement between the student's map and the teachers'."""
     similarity: float = 1.0
     """Weight of the similarity-preserving loss."""
+    frozen: bool = False
+    """Freeze the slots into the student as constants, for its tokens to read at the edge too; else it does without."""
     orientation: Literal["far", "near", "equal"] = "far"
     """Which teacher weighs more: the one whose map is farther from the student's, the nearer, or none (a control)."""
 
@@ -281,6 +283,10 @@ class Config:
             (
                 self.workspace.dim % max(1, self.workspace.heads) == 0,
                 "--workspace.dim must be a multiple of --workspace.heads",
+            ),
+            (
+                not self.workspace.frozen or (self.student.method == "workspace" and bool(self.teachers.wanted)),
+                "--workspace.frozen keeps slots that teachers fill: it needs --student.method workspace, and teachers",
             ),
             (
                 not (self.codebook.joint and self.pieces.magnitude),

@@ -19,7 +19,7 @@ from mmvq_bridge.files import atomic
 from mmvq_train.config import Config
 from mmvq_train.config_file import from_yaml, to_yaml
 from mmvq_train.data import WindowSet
-from mmvq_train.student.model import Student
+from mmvq_train.student.model import Student, make_student
 
 CALIBRATION_WINDOWS = 256  # of training people, for int8 ranges
 HELD_OUT_WINDOWS = 1024  # of held-out training people, for the export's gates
@@ -137,12 +137,6 @@ def load_run(path: Path) -> TrainedRun:
             f"{path}: codes.json or calibration.npz is missing or broken ({error}); resume the run"
         ) from None
     return TrainedRun(path, config, student, labels, sub_actions, about["data"], codes, calibration)
-
-
-def make_student(config: Config, classes: int, actions: int) -> Student:
-    """An untrained student of that configuration."""
-    s, c = config.student, config.codebook
-    return Student(config.layout, c.size, c.dim, classes, actions, s.width, s.embedding, s.dropout)
 
 
 def write_calibration(path: Path, train: WindowSet, held_out: WindowSet, seed: int) -> None:

@@ -32,6 +32,7 @@ from mmvq_train.teachers import POSITIONS, Knowledge
 from mmvq_train.workspace import (
     DynamicCoefficients,
     SlotAttention,
+    SlotReader,
     Stream,
     StudentCrossAttention,
     alignment,
@@ -225,21 +226,29 @@ class Reused(Method):
 
 
 class Workspace(Method):
-    """mGLW: teachers write into slots, the student reads them; α by how far its map is from theirs."""
+    """mGLW: teachers write into slots, the student reads them; α by how far its map is from theirs.
 
-    def __init__(self, recipe: StudentConfig, workspace: WorkspaceConfig, sizes: Sizes) -> None:
+    A student with a reader of its own has it remember the slots, and shares the cross-attention.
+    """
+
+    def __init__(
+        self, recipe: StudentConfig, workspace: WorkspaceConfig, sizes: Sizes, reader: SlotReader | None = None
+    ) -> None:
         super().__init__(recipe, 1 - recipe.distil)
         self.config = w = workspace
         self.teachers = nn.ModuleList(Stream(POSITIONS, size, POSITIONS, w.dim) for size in sizes.teachers)
         self.student = Stream(POSITIONS, sizes.student, POSITIONS, w.dim)
         self.slots = SlotAttention(w.dim, len(sizes.teachers), w.slots, w.rounds)
-        self.read = StudentCrossAttention(w.dim, w.heads)
+        self.reader = reader
+        self.read = StudentCrossAttention(w.dim, w.heads) if reader is None else reader.read
         self.alpha = DynamicCoefficients(len(sizes.teachers), w.orientation)
         self.head = nn.Linear(w.dim, sizes.classes)
 
     def forward(self, seen: Seen) -> dict[str, Tensor]:
         """Answers by α, the workspace's own labels, alignment of maps, similarity of features."""
         slots, kis = self.slots([stream(k) for stream, k in zip(self.teachers, seen.known, strict=True)])
+        if self.reader is not None:
+            self.reader.remember(slots)
         tokens, kts = self.read(self.student(seen.features), slots)
         alpha = self.alpha(kts, kis)
         similar = torch.stack([similarity_preserving(seen.features, known) for known in seen.known]).mean()
@@ -259,7 +268,7 @@ def make_method(
     recipe: StudentConfig, workspace: WorkspaceConfig, student: Student, knowledge: Sequence[Knowledge]
 ) -> Method:
     """The configured one. Raises BadInput if it cannot learn from these teachers."""
-    name = recipe.method
+    name, reader = recipe.method, student.reader
     sizes = Sizes(len(student.layout.counts) * student.heads()[0].in_features,
                   [k.tokens.shape[-1] for k in knowledge], student.heads()[0].out_features)
     if name == "simkd":
@@ -276,7 +285,9 @@ def make_method(
         return Contrast(recipe, sizes)
     if name == "camkd":
         return Confidence(recipe, sizes)
-    return Reinforced(recipe, sizes) if name == "mtkd-rl" else Workspace(recipe, workspace, sizes)
+    if name == "mtkd-rl":
+        return Reinforced(recipe, sizes)
+    return Workspace(recipe, workspace, sizes, reader if isinstance(reader, SlotReader) else None)
 
 
 def _apart(seen: Seen, temperature: float) -> Tensor:

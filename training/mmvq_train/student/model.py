@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from mmvq_train.codebook.model import ShapeCodebook, attribute_inputs
 from mmvq_train.codebook.quantiser import margins, nearest
 from mmvq_train.codebook.text import TEXT_DIM
+from mmvq_train.config import Config
 from mmvq_train.pieces import Layout, Pieces, PieceValues
+from mmvq_train.workspace import FoldedReader, SlotReader
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Student(nn.Module):
 
     def __init__(
         self, layout: Layout, size: int, dim: int, classes: int, actions: int, width: int, embedding: int,
-        dropout: float = 0.0,
+        dropout: float = 0.0, reader: SlotReader | None = None,
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -100,6 +102,7 @@ class Student(nn.Module):
             )
             for _ in range(lengths)
         )
+        self.reader: SlotReader | FoldedReader | None = reader
         self.contribute = nn.ModuleList(nn.Linear(width, classes) for _ in range(lengths))
         self.act: ActionHead | nn.Linear = ActionHead(width, actions)
         self.bias = nn.Parameter(torch.zeros(classes))
@@ -161,6 +164,8 @@ class Student(nn.Module):
         features = torch.cat([embedded.flatten(2), attributes.flatten(2)], dim=-1)
         # Tokens as rows of a matrix: exported as one Gemm a layer, which int8 kernels take whole with bias and ReLU.
         hidden = self.networks[i](features.flatten(0, 1))
+        if self.reader is not None:
+            hidden = self.reader(hidden)
         contributions = self.contribute[i](hidden).unflatten(0, features.shape[:2])
         return contributions * self.share[i], hidden.unflatten(0, features.shape[:2])
 
@@ -186,6 +191,13 @@ class Student(nn.Module):
     def heads(self) -> list[nn.Linear]:
         """What turns token embeddings into contributions, shortest length first."""
         return [head for head in self.contribute if isinstance(head, nn.Linear)]
+
+
+def make_student(config: Config, classes: int, actions: int) -> Student:
+    """An untrained one of that configuration."""
+    s, c, w = config.student, config.codebook, config.workspace
+    reader = SlotReader(s.width, w.dim, w.slots, w.heads) if w.frozen else None
+    return Student(config.layout, c.size, c.dim, classes, actions, s.width, s.embedding, s.dropout, reader)
 
 
 def energy(logits: Tensor) -> Tensor:

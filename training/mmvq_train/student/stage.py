@@ -20,7 +20,7 @@ from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, Stage
 from mmvq_train.pieces import LaidInTime
 from mmvq_train.student.methods import Seen, make_method
-from mmvq_train.student.model import Student
+from mmvq_train.student.model import Student, make_student
 from mmvq_train.student.tokens import follow, tokens_of
 from mmvq_train.teachers import POSITIONS, Knowledge
 
@@ -45,8 +45,7 @@ class StudentStage(Stage):
         )
         self.recipe = s
         torch.manual_seed(config.seed)
-        layout, c = config.layout, config.codebook
-        self.student = Student(layout, c.size, c.dim, classes, membership.shape[1], s.width, s.embedding, s.dropout)
+        self.student = make_student(config, classes, membership.shape[1])
         self.student.adopt(codebook)
         follow(self.student, codebook, data.x, s.follow, config.seed)
         self.tokens = tokens_of(self.student, copies)
@@ -54,7 +53,7 @@ class StudentStage(Stage):
         self.frozen = (codebook.eval().requires_grad_(False),)
         self.knowledge = tuple(knowledge)
         self.register_buffer("membership", membership, persistent=False)
-        self.lay = LaidInTime(layout, POSITIONS)
+        self.lay = LaidInTime(config.layout, POSITIONS)
         self.method = make_method(s, config.workspace, self.student, knowledge) if knowledge else None
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
