@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from mmvq_train.codebook import ShapeCodebook, TextTargets
-from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig
+from mmvq_train.compare import compare
+from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig, TeacherSpec
 from mmvq_train.data import WindowSet, load_dataset
 from mmvq_train.evaluate import ablation_rows, accuracy, codebook_figures, explanation_figures, judge
 from mmvq_train.names import associations, describe_codes
 from mmvq_train.report import write_report
-from mmvq_train.rundir import make_student
+from mmvq_train.student.model import make_student
+from mmvq_train.student.teacher import SelfTeacher
+from mmvq_train.teachers import make_teacher
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 RUDE = "<b>x & \"y\" 'z'"
@@ -85,6 +88,8 @@ def trained():
     seen = judge(student, train)
     told = associations(student, seen, train, membership, 0) if codebook.text is not None else None
     codes = describe_codes(student, codebook, seen, entries, told)
+    teacher = make_teacher(TeacherSpec("signal", "signal", 10, 1, True, 0), len(labels), 16, 0)
+    teacher.view.prepare(train.x)
     metrics = {
         "schema": 1, "data": "wisdm", "split": "subject", "fold": 0, "subjects": 12, "seed": 0, "classes": list(labels),
         "test": accuracy(judged.logits.argmax(-1), test, len(labels)),
@@ -97,6 +102,7 @@ def trained():
     return {
         "metrics": metrics, "codes": codes, "student": student, "codebook": codebook, "test": test, "judged": judged,
         "entries": entries,
+        "compared": compare({"student": SelfTeacher(student), "signal": teacher}, test, len(labels), 0),
     }
 
 

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from report_page import CONFIG, SIZE, make_codebook, write
+from report_page import CONFIG, SIZE, make_codebook, section, write
 
 from mmvq_train.codebook import TextTargets
+from mmvq_train.compare import DISTURBANCES
 from mmvq_train.config import CodebookConfig, PiecesConfig
 from mmvq_train.data import WindowSet
 from mmvq_train.evaluate import judge
 from mmvq_train.names import Code
-from mmvq_train.rundir import make_student
+from mmvq_train.student.model import make_student
 
 
 def test_the_page_is_well_formed_and_fetches_nothing(tmp_path, trained):
@@ -122,7 +123,9 @@ def test_training_curves_come_from_the_logs_and_survive_a_torn_line(tmp_path, tr
     (log / "metrics.csv").write_text("alpha_0,epoch,loss,step\n0.5,0,3.0,9\n0.4,1,nan,19\n,1,1.25,19\n0.3,2")
     text, _ = write(tmp_path, trained)
     assert "No training logs" not in text
-    assert "loss, last 1.250" in text and "alpha_0, last 0.300" in text
+    assert "loss, last 1.250" in text and "alpha_0" not in text
+    counted = section(text, "teachers").split("What each teacher counted")[1]
+    assert "signal: 1 → 0.500, 2 → 0.400, 3 → 0.300</title>" in counted
     assert "epoch, last" not in text and "step, last" not in text
 
 
@@ -157,3 +160,16 @@ def test_five_lengths_of_64_codes_and_64_sub_actions_stay_under_three_megabytes(
     )
     assert sum(i.startswith("code-") for i in page.ids) == 320
     assert len(text.encode()) < 3_000_000
+
+
+def test_student_and_teachers_stand_side_by_side(tmp_path, trained):
+    text, _ = write(tmp_path, trained)
+    part = section(text, "teachers")
+    assert "What each teacher counted" not in part  # nothing was logged
+    for kind, (_, levels, unit) in DISTURBANCES.items():
+        found = part.split(f"<h4>{kind}, {unit}</h4>")[1].split("</svg>")[0]
+        for name, one in trained["compared"].items():
+            points = ", ".join(f"{level:g} → {one.disturbed[kind][level]:.3f}" for level in levels)
+            assert f"<title>{name}: {points}</title>" in found
+    assert part.count('aria-label="Windows alike to ') == 2
+    assert part.count('aria-label="Confusion matrix of signal"') == 1  # the student's has its own place

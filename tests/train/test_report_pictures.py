@@ -13,7 +13,7 @@ from report_page import CONFIG, SIZE, make_codebook, number_in, section, write
 from mmvq_train.config import CodebookConfig
 from mmvq_train.evaluate import judge
 from mmvq_train.report.maps import SIDE
-from mmvq_train.rundir import make_student
+from mmvq_train.student.model import make_student
 
 
 def test_the_map_of_wearers_counts_every_piece_of_the_test_people(tmp_path, trained):

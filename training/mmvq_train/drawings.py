@@ -232,6 +232,41 @@ def progress(points: Sequence[tuple[float, float]], title: str) -> Markup:
     return framed(width, height, title, frame + Markup("").join(marks) + ends + line)
 
 
+def trends(
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]], title: str, within: tuple[float, float]
+) -> Markup:
+    """Named lines through points (x, y) in one frame, each in a colour of its own, the names beside it in the order in
+    which the lines end. within: the ends of the upright scale."""
+    width, height, left, bottom = 300, 150, 30, 16
+    right = left + width - 40
+    xs = sorted({x for _, points in series for x, _ in points})
+    span = max(xs[-1] - xs[0], 1e-9)
+    frame = [Markup('<path class="rule" d="M{} 4V{}H{}"/>').format(left, height - bottom, right)]
+    for value, at in ((within[1], 4.0), (within[0], height - bottom)):
+        end = Markup('<text class="end" x="{}" y="{}">{}</text>')
+        frame.append(end.format(left - 5, fmt(at + 4), number(value, 1)))
+    for x in (xs[0], xs[-1]):
+        at = left + (x - xs[0]) / span * (right - left)
+        frame.append(Markup('<text class="middle" x="{}" y="{}">{:g}</text>').format(fmt(at), height - 3, x))
+    lowest = 0.0  # of the names that stand already
+    order = sorted(range(len(series)), key=lambda i: -series[i][1][-1][1])
+    for i in order:
+        name, points = series[i]
+        across = left + (np.array([x for x, _ in points]) - xs[0]) / span * (right - left)
+        down = placed(np.array([y for _, y in points]), *within, 4, height - bottom)
+        colour = hue(i, len(series))
+        line = " ".join(f"{fmt(a)},{fmt(b)}" for a, b in zip(across, down, strict=True))
+        frame.append(Markup('<polyline style="stroke:{}" points="{}"><title>{}</title></polyline>').format(
+            colour, line, f"{name}: " + ", ".join(f"{x:g} → {number(y)}" for x, y in points)
+        ))
+        lowest = max(float(down[-1]) + 4, lowest + 13)
+        frame.append(Markup('<text style="fill:{}" x="{}" y="{}">{}</text>').format(
+            colour, fmt(right + 6), fmt(lowest), abridged(name)
+        ))
+    longest = max((len(name) for name, _ in series), default=0)
+    return framed(right + 12 + LETTER * longest, max(height, lowest + 4), title, Markup("").join(frame), scale=False)
+
+
 def signal_panels(
     signal: Floats, rebuilt: Floats, rate_hz: float, rows: Sequence[tuple[str, Sequence[Span]]], title: str
 ) -> Markup:

@@ -18,21 +18,16 @@ from mmvq_bridge.command import say
 from mmvq_train import __version__
 from mmvq_train.calibrate import calibrate
 from mmvq_train.codebook import CodebookStage, ShapeCodebook, TextTargets, controlled
+from mmvq_train.compare import compare
 from mmvq_train.config import Config, TeacherSpec
 from mmvq_train.data import Dataset
-from mmvq_train.evaluate import (
-    ablation_rows,
-    accuracy,
-    codebook_figures,
-    explanation_figures,
-    judge,
-    score,
-)
+from mmvq_train.evaluate import ablation_rows, codebook_figures, explanation_figures, judge
 from mmvq_train.fitting import fit
 from mmvq_train.names import associations, describe_codes
 from mmvq_train.report import write_report
-from mmvq_train.rundir import load_module, make_student, restore, save_module, write_calibration, write_json
+from mmvq_train.rundir import restore, save_module, write_calibration, write_json
 from mmvq_train.student import Student, StudentStage
+from mmvq_train.student.model import make_student
 from mmvq_train.student.teacher import SelfTeacher
 from mmvq_train.student.tokens import copies_of
 from mmvq_train.teachers import CodebookTeacher, Teacher, TeacherStage, knowledge_of, make_teacher
@@ -76,7 +71,7 @@ def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
     teachers = _teachers(config, data, text, codebook, run, clock)
     student = _student(config, data, text, codebook, teachers, run, clock)
     with clock.stage("figures"):
-        return _figures(config, data, text, codebook, student, run, clock)
+        return _figures(config, data, text, codebook, teachers, student, run, clock)
 
 
 def _bank(config: Config, data: Dataset, run: Path) -> Text:
@@ -136,8 +131,7 @@ def _teachers(
         if not restore(teacher, path):
             with clock.stage(f"teacher {spec.name}"):
                 taught = _taught(spec, config, data, text, codebook, run)
-                test = score(knowledge_of(taught, [data.test.x], _views(config)).logits[0], data.test)
-            save_module(taught, path, {"stage": spec.name, "test_macro_f1": test, "mmvq": __version__})
+            save_module(taught, path, {"stage": spec.name, "mmvq": __version__})
             restore(teacher, path)
         teachers.append(teacher)
     return teachers
@@ -209,6 +203,7 @@ def _figures(
     data: Dataset,
     text: Text,
     codebook: ShapeCodebook,
+    teachers: list[Teacher],
     student: Student,
     run: Path,
     clock: "_Clock",
@@ -222,10 +217,9 @@ def _figures(
     codes = describe_codes(student, codebook, train_judged, text.entries, told)
     write_json(run / "codes.json", {"schema": 1, "sub_actions": text.entries, "codes": [c.as_json() for c in codes]})
     write_calibration(run / "calibration.npz", data.train, data.calibrate, config.seed)
-    teachers = {
-        path.stem: {"macro_f1": load_module(path)[1]["test_macro_f1"]}
-        for path in sorted((run / "teachers").glob("*.safetensors"))
-    }
+    names = [spec.name for spec in config.teachers.wanted]
+    judges: dict[str, Teacher] = {"student": SelfTeacher(student)} | dict(zip(names, teachers, strict=True))
+    compared = compare(judges, data.test, len(data.labels), config.seed, _views(config))
     metrics = {
         "schema": 1,
         "data": data.name,
@@ -234,8 +228,12 @@ def _figures(
         "subjects": data.subjects,
         "seed": config.seed,
         "classes": list(data.labels),
-        "test": accuracy(test.logits.argmax(-1), data.test, len(data.labels)),
-        "teachers": teachers,
+        "test": compared["student"].accuracy,
+        "teachers": {name: {"macro_f1": compared[name].accuracy["macro_f1"]} for name in names},
+        "disturbed": {
+            name: {kind: [list(point) for point in levels.items()] for kind, levels in one.disturbed.items()}
+            for name, one in compared.items()
+        },
         "ablations": ablation_rows(student, test, data.test, len(data.labels)),
         "explanation": explanation_figures(student, test, data.test, membership, config.seed),
         "codebook": codebook_figures(student, codebook, test, data.test, data.train)
@@ -244,7 +242,7 @@ def _figures(
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
     }
     write_json(run / "metrics.json", metrics)
-    write_report(run, metrics, codes, student, codebook, data.test, test, text.entries)
+    write_report(run, metrics, codes, student, codebook, data.test, test, text.entries, compared)
     return metrics
 
 

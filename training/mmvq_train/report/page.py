@@ -7,14 +7,13 @@ Codes are numbered as in codes.json and in the model's output `codes`: over all 
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from markupsafe import Markup
-
 from mmvq_train.codebook import ShapeCodebook
+from mmvq_train.compare import Compared
 from mmvq_train.data import WindowSet
 from mmvq_train.drawings import AXES, AXIS_NAMES, columns, curves, heat_map, number, percent, progress
 from mmvq_train.evaluate import Judged
@@ -23,18 +22,11 @@ from mmvq_train.pages import write_page
 from mmvq_train.report.code_maps import activity_maps, evidence_charts, sub_action_maps, wearer_maps
 from mmvq_train.report.maps import thumb_colours
 from mmvq_train.report.reasons import Tested, windows
+from mmvq_train.report.teachers import side_by_side
 from mmvq_train.student.model import Student
 
 RARE: Final = 0.1  # of an even share of use: a code ten times rarer than that tells little
 WORDS_SHOWN: Final = 2  # sub-actions of a code without a name
-
-STAGES: Final = {
-    "codebook": "Codebook",
-    "teacher-signal": "Teacher: signal",
-    "teacher-persistence": "Teacher: persistence images",
-    "student": "Student",
-}
-
 
 @dataclass(frozen=True)
 class Figure:
@@ -55,9 +47,11 @@ def write_report(
     test: WindowSet,
     judged: Judged,
     entries: tuple[str, ...],
+    compared: Mapping[str, Compared],
 ) -> None:
     """Write run/report.html. `metrics` as in metrics.json; `judged` is the student's output over `test`; entries: texts
-    of the M sub-actions. Curves come from run/log/<stage>/metrics*.csv, where there are any."""
+    of the M sub-actions; compared: student and teachers over `test`. Curves come from run/log/<stage>/metrics*.csv,
+    where there are any."""
     tested = Tested(tuple(metrics["classes"]), codes, student, codebook, test, judged, entries)
     examples, whole = windows(tested)
     write_page(
@@ -78,7 +72,16 @@ def write_report(
         by_wearer=wearer_maps(tested),
         by_activity=activity_maps(tested),
         by_sub_action=sub_action_maps(tested),
-        training=[(title, _curves(run / "log" / stage)) for stage, title in STAGES.items()],
+        beside=side_by_side(compared, tested.labels, _logged(run / "log" / "student")),
+        training=[
+            (title, [(name, points[-1][1], progress(points, f"{name} over the epochs"))
+                     for name, points in _logged(run / "log" / stage).items() if not name.startswith("alpha_")])
+            for stage, title in (
+                ("codebook", "Codebook"),
+                *((f"teacher-{name}", f"Teacher: {name}") for name in metrics["teachers"]),
+                ("student", "Student"),
+            )
+        ],
         axes=list(zip(AXES, AXIS_NAMES, strict=True))[: student.layout.axes],
         joint=student.layout.joint,
         with_text=tested.with_text,
@@ -176,8 +179,8 @@ def _card(index: int, t: Tested) -> dict[str, Any]:
     }
 
 
-def _curves(folder: Path) -> list[tuple[str, float, Markup]]:
-    """(quantity, last value, drawing) of a CSVLogger's files, those of interrupted attempts first.
+def _logged(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """(epoch, value) of every quantity in a CSVLogger's files, those of interrupted attempts first; the loss on top.
 
     Of an epoch that a resumed run began twice the last row counts.
     """
@@ -190,11 +193,7 @@ def _curves(folder: Path) -> list[tuple[str, float, Markup]]:
                     value = _value(text)
                     if name and name not in ("epoch", "step") and value is not None:
                         found.setdefault(name, {})[line if at is None else at + 1] = value
-    out = []
-    for name, values in sorted(found.items(), key=lambda item: (item[0] != "loss", item[0])):
-        points = sorted(values.items())
-        out.append((name, points[-1][1], progress(points, f"{name} over the epochs")))
-    return out
+    return {name: sorted(found[name].items()) for name in sorted(found, key=lambda name: (name != "loss", name))}
 
 
 def _value(text: object) -> float | None:
