@@ -16,64 +16,78 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from additive import DATA, windows
 from common import RESULTS, commit, paired_over_people, write_result
 
 from mmvq_bridge.command import say
 from mmvq_train.config import Config, StudentConfig, TeachersConfig
-from mmvq_train.data import Dataset, load_dataset
+from mmvq_train.data import Dataset, WindowSet, load_dataset
+from mmvq_train.evaluate import accuracy, judge
 from mmvq_train.pipeline import train
-from mmvq_train.rundir import start_run, write_json
+from mmvq_train.rundir import load_run, start_run, write_json
 
 SEEDS = 3
 CALIBRATING = 6  # every so many of the training people calibrates, where folds do not say who
 RUNS = Path("runs/distillation")
-TWO, THREE = ("signal", "persistence"), ("signal", "persistence", "gramian")
+NOISE_G = 0.1  # of the figure in the table; a run's metrics.json has every level
+SIGNAL = "signal:16-2"
+TWO, THREE = (SIGNAL, "persistence"), (SIGNAL, "persistence", "gramian")
 
 
 @dataclass(frozen=True)
 class Row:
-    """Which teachers, and what differs from the configuration."""
+    """Which teachers, what differs from the configuration, and whether they also judge the first halves of the test
+    people's recordings, whose labels nobody sees."""
 
     use: tuple[str, ...]
     student: dict[str, Any]
     workspace: dict[str, Any]
+    unlabelled: bool
 
 
-def _row(*use: str, method: str = "kd", workspace: dict[str, Any] | None = None, **student: Any) -> Row:
-    return Row(use, {"method": method} | student, workspace or {})
+def _row(
+    *use: str, method: str = "kd", workspace: dict[str, Any] | None = None, unlabelled: bool = False, **student: Any
+) -> Row:
+    return Row(use, {"method": method} | student, workspace or {}, unlabelled)
 
 
 ROWS: dict[str, Row] = {
     "from scratch": _row("none"),
     "self-distillation": _row("self"),
-    "KD": _row("signal"),
-    "AT": _row("signal", method="at"),
-    "SP": _row("signal", method="sp"),
-    "SimKD": _row("signal", method="simkd"),
-    "DIST": _row("signal", method="dist"),
-    "DCD": _row("signal", method="dcd"),
-    "KD, random teacher": _row("random-signal"),
+    "KD": _row(SIGNAL),
+    "plain average of three": _row(*THREE),
+    "self-distillation, unlabelled halves": _row("self", unlabelled=True),
+    "KD, unlabelled halves": _row(SIGNAL, unlabelled=True),
+    "plain average of three, unlabelled halves": _row(*THREE, unlabelled=True),
+    "workspace, three teachers": _row(*THREE, method="workspace"),
+    "workspace": _row(*TWO, method="workspace"),
+    "workspace, slots frozen into the student": _row(*TWO, method="workspace", workspace={"frozen": True}),
+    "workspace, the nearer teacher more": _row(*TWO, method="workspace", workspace={"orientation": "near"}),
+    "workspace, equal coefficients": _row(*TWO, method="workspace", workspace={"orientation": "equal"}),
+    "workspace, annealed": _row(*TWO, method="workspace", anneal=0.3),
+    "workspace, three teachers and the codebook": _row(*THREE, "codebook", method="workspace"),
     "plain average": _row(*TWO),
     "EBKD": _row(*TWO, method="ebkd"),
     "CA-MKD": _row(*TWO, method="camkd"),
     "MTKD-RL": _row(*TWO, method="mtkd-rl"),
-    "workspace": _row(*TWO, method="workspace"),
-    "workspace, the nearer teacher more": _row(*TWO, method="workspace", workspace={"orientation": "near"}),
-    "workspace, equal coefficients": _row(*TWO, method="workspace", workspace={"orientation": "equal"}),
-    "workspace, annealed": _row(*TWO, method="workspace", anneal=0.3),
-    "workspace, three teachers": _row(*THREE, method="workspace"),
-    "workspace, three teachers and the codebook": _row(*THREE, "codebook", method="workspace"),
+    "AT": _row(SIGNAL, method="at"),
+    "SP": _row(SIGNAL, method="sp"),
+    "SimKD": _row(SIGNAL, method="simkd"),
+    "DIST": _row(SIGNAL, method="dist"),
+    "DCD": _row(SIGNAL, method="dcd"),
+    "KD, random teacher": _row("random-signal:16-2"),
 }
+# λ and the temperature by inner splits (docs/lab-log.md), for every row that has them.
 TRAINING: dict[str, Config] = {
     "wisdm_watch": replace(
-        DATA["wisdm_watch"], student=StudentConfig(width=192, epochs=16),
-        teachers=TeachersConfig(width=2, epochs=12),
+        DATA["wisdm_watch"], student=StudentConfig(width=192, epochs=16, temperature=1.0, distil=0.9),
+        teachers=TeachersConfig(epochs=10),
     ),
     "selfback_wrist": replace(
-        DATA["selfback_wrist"], student=StudentConfig(width=192, epochs=24),
-        teachers=TeachersConfig(width=2, epochs=20),
+        DATA["selfback_wrist"], student=StudentConfig(width=192, epochs=24, temperature=1.0, distil=0.9),
+        teachers=TeachersConfig(epochs=14),
     ),
 }
 
@@ -118,11 +132,16 @@ def made(config: Config, data: Dataset, name: str, row: str, how: Row) -> bool:
     if not (run / "config.yaml").exists():
         start_run(config)
     copied(shared, run)
-    metrics = train(config, data, run)
+    first, second = halves(data.test)
+    metrics = train(config, replace(data, unlabelled=data.test.x[first]) if how.unlabelled else data, run)
     copied(run, shared)
-    say(f"== {name}, fold {config.fold}, seed {config.seed}, {row}: macro-F1 {metrics['test']['macro_f1']:.4f}")
+    rest = data.test.some(second)
+    of_rest = accuracy(judge(load_run(run).student, rest).logits.argmax(-1), rest, len(data.labels))
+    found = {"row": row, "seed": config.seed, "commit": commit()} | shown(metrics, of_rest)
+    parts = ", ".join(f"{part.replace('_', ' ')} {found[part]['macro_f1']:.4f}" for part in ("all", "second_halves"))
+    say(f"== {name}, fold {config.fold}, seed {config.seed}, {row}: macro-F1 {parts}")
     if config.fold == 0:
-        write_json(path, {"row": row, "seed": config.seed, "commit": commit()} | shown(metrics))
+        write_json(path, found)
     return True
 
 
@@ -135,13 +154,31 @@ def copied(source: Path, target: Path) -> None:
             shutil.copy(part, copy)
 
 
-def shown(metrics: dict[str, Any]) -> dict[str, Any]:
+def halves(test: WindowSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows of the first and the second half of every person's time with every label; they share no sample."""
+    rows: dict[tuple[str, int], list[int]] = {}
+    for i, key in enumerate(zip(test.subject.tolist(), test.y.tolist(), strict=True)):
+        rows.setdefault(key, []).append(i)  # in order of time; a window overlaps its neighbours by half
+    first = [i for own in rows.values() for i in own[: len(own) // 2 - 1]]
+    second = [i for own in rows.values() for i in own[len(own) // 2 + 1 :]]
+    return np.array(first), np.array(second)
+
+
+def shown(metrics: dict[str, Any], second_halves: dict[str, Any]) -> dict[str, Any]:
     """Of a run's metrics, what the tables need."""
     return {
-        "macro_f1": metrics["test"]["macro_f1"], "per_subject": metrics["test"]["per_subject"],
+        **{
+            part: {key: found[key] for key in ("macro_f1", "per_subject", "windows")}
+            for part, found in (("all", metrics["test"]), ("second_halves", second_halves))
+        },
         "teachers": {name: found["macro_f1"] for name, found in metrics["teachers"].items()},
         "explanation": metrics["explanation"], "shape_error": metrics["codebook"]["shape_error"],
+        "under_noise": dict(metrics["disturbed"]["student"]["Gaussian noise"])[NOISE_G],
         "student_seconds": metrics["seconds"]["student"],
+        "teacher_seconds": {
+            stage.removeprefix("teacher "): spent
+            for stage, spent in metrics["seconds"].items() if stage.startswith("teacher ")
+        },
     }
 
 
@@ -151,21 +188,51 @@ def write() -> None:
     for folder in sorted(path for path in (RESULTS / "distillation").iterdir() if path.is_dir()):
         rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
         by_row = {name: [row for row in rows if row["row"] == name] for name in ROWS}
-        found[folder.name] = {name: summed(some, by_row["from scratch"]) for name, some in by_row.items() if some}
+        found[folder.name] = {
+            "teachers": teachers(rows),
+            "rows": {name: summed(some, by_row) for name, some in by_row.items() if some},
+        }
     write_result("distillation", 0, {"test": "people of fold 0; everybody else trains", "data": found})
 
 
-def summed(rows: list[dict[str, Any]], scratch: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, and what was gained over the same student from scratch, paired over people."""
-    alone = {row["seed"]: row["per_subject"] for row in scratch}
-    pairs = [(row["per_subject"], alone[row["seed"]]) for row in rows if row["seed"] in alone]
-    return {
-        "macro_f1": float(np.mean([row["macro_f1"] for row in rows])),
-        "macro_f1_per_seed": {str(row["seed"]): row["macro_f1"] for row in rows},
-        "gained_over_scratch_95_over_people": paired_over_people(*zip(*pairs, strict=True)) if pairs else None,
+def summed(rows: list[dict[str, Any]], by_row: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Means over seeds. Of the windows whose first halves were seen without labels only the second halves tell."""
+    means = ("under_noise", "student_seconds")
+    told = {"second_halves": scores(rows, by_row, "second_halves")}
+    if not ROWS[rows[0]["row"]].unlabelled:
+        told["all"] = scores(rows, by_row, "all")
+    return told | {key: float(np.mean([row[key] for row in rows])) for key in means} | {
         "deletion_named_wins": float(np.mean([row["explanation"]["deletion_named_wins"] for row in rows])),
-        "student_seconds": float(np.mean([row["student_seconds"] for row in rows])),
-        "teachers": rows[0]["teachers"],
+    }
+
+
+def scores(rows: list[dict[str, Any]], by_row: dict[str, list[dict[str, Any]]], part: str) -> dict[str, Any]:
+    """Macro-F1, of each seed and person, and what was gained over other rows, paired over people."""
+    people = list(rows[0][part]["per_subject"])
+    gained = {}
+    for other in ("from scratch", "KD"):
+        beside = {row["seed"]: row[part]["per_subject"] for row in by_row[other]}
+        pairs = [(row[part]["per_subject"], beside[row["seed"]]) for row in rows if row["seed"] in beside]
+        if pairs:
+            gained[other] = paired_over_people(*zip(*pairs, strict=True))
+    return {
+        "macro_f1": float(np.mean([row[part]["macro_f1"] for row in rows])),
+        "macro_f1_per_seed": {str(row["seed"]): row[part]["macro_f1"] for row in rows},
+        "per_subject": {who: float(np.mean([row[part]["per_subject"][who] for row in rows])) for who in people},
+        "gained_95_over_people": gained,
+    }
+
+
+def teachers(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Each by itself, means over seeds; minutes are of its training, in the row that first asked for it."""
+    by_seed = {(name, row["seed"]): f1 for row in rows for name, f1 in row["teachers"].items()}
+    spent = {(name, row["seed"]): seconds for row in rows for name, seconds in row["teacher_seconds"].items()}
+    return {
+        name: {
+            key: float(np.mean([value for (who, _), value in values.items() if who == name]))
+            for key, values in (("macro_f1", by_seed), ("minutes", {k: s / 60 for k, s in spent.items()}))
+        }
+        for name in sorted({name for name, _ in spent})
     }
 
 

@@ -8,11 +8,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from telling import NAMES, short, signed
+
 from mmvq_bridge.files import atomic
 
 ROOT = Path(__file__).parent.parent
-NAMES = {"wisdm_watch": "WISDM watch, 18 activities", "selfback_wrist": "selfBACK wrist, 9 activities"}
-
 PAGE = """\
 # Shape codes
 
@@ -55,10 +55,10 @@ def main() -> None:
     for name, found in results["data"].items():
         rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
         text = f"## {NAMES[name]}\n{_reader(found)}\n\n{HEAD}{rows}\n"
-        plain, more = (_short(peers[row][name]["macro_f1"]) for row in ("minirocket_ridge", "minirocket_ridge_turned"))
+        plain, more = (short(peers[row][name]["macro_f1"]) for row in ("minirocket_ridge", "minirocket_ridge_turned"))
         text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {plain}; on turned copies as well: {more}.\n"
         if name in vqshape["sets"]:
-            kinds = [_short(vqshape["sets"][name][kind]["macro_f1"]) for kind in ("token", "histogram")]
+            kinds = [short(vqshape["sets"][name][kind]["macro_f1"]) for kind in ("token", "histogram")]
             text += f"Plain VQShape (`vqshape.json`, see below): {kinds[0]} by tokens, {kinds[1]} by histograms.\n"
         tables.append(text + "\n" + _paired(found["real_text_less_paired_over_people_95"]))
     page = PAGE.format(
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _uea(name: str, ours: dict[str, Any], vqshape: dict[str, Any]) -> str:
-    found = [_short(who[kind]["accuracy"]) for who in (ours, vqshape) for kind in ("token", "histogram")]
+    found = [short(who[kind]["accuracy"]) for who in (ours, vqshape) for kind in ("token", "histogram")]
     return f"| {name} | {' | '.join(found)} |"
 
 
@@ -94,31 +94,23 @@ def _people(found: dict[str, Any]) -> dict[str, float]:
 
 
 def _row(name: str, f: dict[str, Any]) -> str:
-    seeds = " ".join(_short(value) for value in f["macro_f1_per_seed"].values())
+    seeds = " ".join(short(value) for value in f["macro_f1_per_seed"].values())
     if "shape_error_ratio" not in f:
-        return f"| {name} | {_short(f['macro_f1'])} ({seeds}) | – | – | – | – | – |"
-    stay = " ".join(_short(f[key], 2) for key in ("noise_10_mg", "shift_1_sample", "remount_15_deg"))
-    inside = f"{_short(f['in_set']['share'], 2)} ({_short(f['in_set']['chance'], 2)})" if "in_set" in f else "–"
+        return f"| {name} | {short(f['macro_f1'])} ({seeds}) | – | – | – | – | – |"
+    stay = " ".join(short(f[key], 2) for key in ("noise_10_mg", "shift_1_sample", "remount_15_deg"))
+    inside = f"{short(f['in_set']['share'], 2)} ({short(f['in_set']['chance'], 2)})" if "in_set" in f else "–"
     return (
-        f"| {name} | {_short(f['macro_f1'])} ({seeds}) | {f['shape_error_ratio']:.3f} | "
-        f"{_short(f['perplexity_share'], 2)} | {100 * f['near_duplicates']:.1f} % | {stay} | {inside} |"
+        f"| {name} | {short(f['macro_f1'])} ({seeds}) | {f['shape_error_ratio']:.3f} | "
+        f"{short(f['perplexity_share'], 2)} | {100 * f['near_duplicates']:.1f} % | {stay} | {inside} |"
     )
 
 
 def _paired(differences: dict[str, list[float]]) -> str:
     rows = "\n".join(
-        f"| {name} | {_signed(mean)} | {_signed(low)} to {_signed(high)} |"
+        f"| {name} | {signed(mean)} | {signed(low)} to {signed(high)} |"
         for name, (mean, low, high) in differences.items()
     )
     return f"| real text less | macro-F1, mean over people | 95 % interval over people |\n|---|---|---|\n{rows}\n"
-
-
-def _short(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}".removeprefix("0")
-
-
-def _signed(value: float) -> str:
-    return ("−" if value < 0 else "+") + _short(abs(value))
 
 
 if __name__ == "__main__":

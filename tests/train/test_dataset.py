@@ -207,3 +207,30 @@ def test_augmentation_comes_from_its_generator_alone():
     first, again, other = (augment(x, 10.0, 0.1, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_windows_without_labels_are_taken_from_their_own_file_whatever_its_labels(tmp_path: Path):
+    data = written(tmp_path, *people("a", "b", "c", "d"))
+    folder = tmp_path / "more"
+    folder.mkdir()
+    without = [replace(one, label=one.label * 0 - 1) for one in people("e")]
+    more = written(folder, *without)
+    loaded = load_dataset(replace(CONFIG, data=data, unlabelled=more))
+    assert loaded.unlabelled is not None and loaded.unlabelled.shape == (2 * 29, 80, 3)
+    assert not any("WARNING" in notice for notice in loaded.notices)
+    assert load_dataset(replace(CONFIG, data=data)).unlabelled is None
+
+
+def test_people_who_are_tested_and_seen_without_labels_are_named(tmp_path: Path):
+    data = written(tmp_path, *people("a", "b", "c", "d"))
+    loaded = load_dataset(replace(CONFIG, data=data, unlabelled=data))
+    (tested,) = wearers(loaded)[2]
+    assert any("WARNING" in notice and f"({tested})" in notice for notice in loaded.notices)
+
+
+def test_recordings_too_short_for_a_window_are_refused_by_their_file(tmp_path: Path):
+    folder = tmp_path / "more"
+    folder.mkdir()
+    short = written(folder, recording(0, "e", 0, seconds=2.0))
+    with pytest.raises(BadInput, match=r"more/recordings\.parquet: no uninterrupted stretch of 4 s"):
+        load_dataset(replace(CONFIG, data=written(tmp_path, *people("a", "b", "c", "d")), unlabelled=short))

@@ -21,6 +21,7 @@ from mmvq_bridge.command import BadInput
 from mmvq_train.cli import main, parse
 from mmvq_train.config_file import from_yaml
 from mmvq_train.data import load_dataset
+from mmvq_train.embedded import RECORDINGS
 from mmvq_train.evaluate import judge
 from mmvq_train.pipeline import train
 from mmvq_train.rundir import load_run, mark_latest, start_run
@@ -282,7 +283,8 @@ def test_a_shipped_bank_can_be_asked_for_by_name(quick: list[str], command, tmp_
     [
         (["--codebook.text", "none"], None),
         (["--teachers.use", "none"], "teachers"),
-        (["--student.method", "kd", "--teachers.use", "self", "gramian:10-2", "random-signal", "codebook"], None),
+        (["--student.method", "kd", "--teachers.use", "self", "gramian:10-2", "random-signal", "codebook",
+          "--unlabelled", str(RECORDINGS)], None),
     ],
 )
 def test_each_part_can_be_switched_off(off: list[str], absent: str | None, quick: list[str], command, tmp_path: Path):

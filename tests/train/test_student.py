@@ -18,7 +18,7 @@ from mmvq_train.config import CodebookConfig, Config, DistilMethod, PiecesConfig
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, fit
 from mmvq_train.pieces import LaidInTime, Layout
-from mmvq_train.student import Student, StudentStage
+from mmvq_train.student import Lessons, Student, StudentStage
 from mmvq_train.student.model import energy, sub_action_probabilities
 from mmvq_train.student.teacher import SelfTeacher
 from mmvq_train.student.tokens import copies_of, follow
@@ -179,11 +179,14 @@ def knowledge(count: int) -> list[Knowledge]:
     return [Knowledge(logits, t, t.mean(2), c) for t, c in zip(tokens, classifiers, strict=True)]
 
 
-def made(config: Config = CONFIG, teachers: int = 2, text: bool = True, kind: type[StudentStage] = StudentStage):
+def made(
+    config: Config = CONFIG, teachers: int = 2, text: bool = True, kind: type[StudentStage] = StudentStage,
+    unlabelled: Lessons | None = None,
+):
     """A stage over 24 windows, and the codebook that it follows."""
     data, frozen = windows(), codebook(LAYOUT, text)
-    copies = copies_of(data.x, COPIES, 10.0, 0.05, 0)
-    return kind(config, data, 3, frozen, copies, knowledge(24)[:teachers], targets().membership), frozen
+    lessons = Lessons(copies_of(data.x, COPIES, 10.0, 0.05, 0), knowledge(24)[:teachers])
+    return kind(config, data, 3, frozen, lessons, targets().membership, unlabelled), frozen
 
 
 def with_method(name: str, **more) -> Config:
@@ -275,6 +278,19 @@ def test_every_method_learns_labels_and_what_teachers_say(method: str, teachers:
     )
 
 
+def test_what_teachers_say_of_windows_without_labels_is_learnt(tmp_path):
+    x, said = noise(12, 80, 3, seed=5), torch.arange(12) % 3
+    told = 6.0 * F.one_hot(said, 3).float().expand(COPIES, -1, -1)
+    more = Lessons([x] * COPIES, [replace(k, logits=told) for k in knowledge(12)])
+
+    def right(unlabelled: Lessons | None) -> float:
+        stage, _ = made(with_method("kd", epochs=60, piece_dropout=0.0, temperature=1.0), unlabelled=unlabelled)
+        fit(stage, "student", tmp_path, "cpu")
+        return float((stage.finish()(x).logits.argmax(-1) == said).float().mean())
+
+    assert right(more) == 1 > 0.7 > right(None)
+
+
 def test_slots_are_frozen_into_the_student_as_constants(tmp_path):
     config = replace(CONFIG, workspace=replace(CONFIG.workspace, frozen=True))
     stage, _ = made(config)
@@ -307,7 +323,8 @@ def test_simkd_takes_over_the_teachers_classifier_and_stays_a_sum(tmp_path):
 def test_simkd_refuses_a_teacher_without_a_classifier():
     data, frozen = windows(), codebook(LAYOUT)
     with pytest.raises(BadInput, match="simkd"):
-        StudentStage(with_method("simkd"), data, 3, frozen, [data.x] * COPIES, knowledge(24)[1:], targets().membership)
+        lessons = Lessons([data.x] * COPIES, knowledge(24)[1:])
+        StudentStage(with_method("simkd"), data, 3, frozen, lessons, targets().membership)
 
 
 def test_annealing_learns_labels_alone_at_first():

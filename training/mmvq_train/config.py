@@ -206,6 +206,9 @@ class Config:
 
     data: str | None = None
     """Recording file (Parquet or CSV); the embedded WISDM recordings by default."""
+    unlabelled: str | None = None
+    """Recording file whose labels, if it has any, are not looked at: what teachers say of its windows is all that the
+    student learns from them. Recordings of those who are to wear the device, for example."""
     bank: str | None = None
     """Text bank, or `auto` for one made from the labels' names; a shipped one by default if it has all labels."""
     out: str | None = None
@@ -287,6 +290,10 @@ class Config:
             (
                 not self.workspace.frozen or (self.student.method == "workspace" and bool(self.teachers.wanted)),
                 "--workspace.frozen keeps slots that teachers fill: it needs --student.method workspace, and teachers",
+            ),
+            (
+                self.unlabelled is None or (self.student.method != "simkd" and bool(self.teachers.wanted)),
+                "--unlabelled is judged by teachers, whose answers count: it needs some, and another method than simkd",
             ),
             (
                 not (self.codebook.joint and self.pieces.magnitude),

@@ -26,7 +26,7 @@ from mmvq_train.fitting import fit
 from mmvq_train.names import associations, describe_codes
 from mmvq_train.report import write_report
 from mmvq_train.rundir import restore, save_module, write_calibration, write_json
-from mmvq_train.student import Student, StudentStage
+from mmvq_train.student import Lessons, Student, StudentStage
 from mmvq_train.student.model import make_student
 from mmvq_train.student.teacher import SelfTeacher
 from mmvq_train.student.tokens import copies_of
@@ -156,10 +156,16 @@ def _learnt(
 ) -> Student:
     """A student of these teachers, trained."""
     s = config.student
-    copies = copies_of(data.train.x, s.copies, s.rotation_deg, s.gain, config.seed)
-    knowledge = [knowledge_of(teacher, copies, _views(config)) for teacher in teachers]
+
+    def lessons(x: Tensor) -> Lessons:
+        copies = copies_of(x, s.copies, s.rotation_deg, s.gain, config.seed)
+        return Lessons(copies, [knowledge_of(teacher, copies, _views(config)) for teacher in teachers])
+
+    unlabelled = lessons(data.unlabelled) if teachers and data.unlabelled is not None else None
     membership = (text.seen or text.targets).membership
-    stage = StudentStage(config, data.train, len(data.labels), codebook, copies, knowledge, membership)
+    stage = StudentStage(
+        config, data.train, len(data.labels), codebook, lessons(data.train.x), membership, unlabelled
+    )
     fit(stage, name, run, config.accelerator, s.average)
     codebook.cpu()  # it went to the GPU with the student, if there is one
     return stage.finish()

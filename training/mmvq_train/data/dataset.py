@@ -50,6 +50,7 @@ class Dataset:
     subjects: int
     meta: dict[str, str]
     notices: tuple[str, ...] = field(default=())
+    unlabelled: Tensor | None = None  # (n, window, 3) in g, for teachers alone to judge
 
 
 def load_dataset(config: Config) -> Dataset:
@@ -91,14 +92,33 @@ def load_dataset(config: Config) -> Dataset:
     missing = sorted(set(range(len(labels))) - set(sets[0].y.tolist()))
     if missing:
         raise BadInput(f"{path}: no training person has label {labels[missing[0]]!r}; choose another --fold or --split")
+    unlabelled = None
+    if config.unlabelled is not None:
+        unlabelled, wearers_of = _unlabelled(config)
+        told = sorted(wearers_of & set(sets[2].subject.tolist()) - {""})
+        if told:
+            notices.append(
+                f"WARNING: {config.unlabelled} has people who are tested too ({', '.join(told)}): the figures are of "
+                "people whose movements, though not their labels, training has seen"
+            )
     return Dataset(
-        file.name, labels, sets[0], sets[1], sets[2], split_name, max(1, len(wearers)), dict(file.meta), tuple(notices)
+        file.name, labels, sets[0], sets[1], sets[2], split_name, max(1, len(wearers)), dict(file.meta),
+        tuple(notices), unlabelled,
     )
+
+
+def _unlabelled(config: Config) -> tuple[Tensor, set[str]]:
+    """Every window of that file, whatever its labels, and whose they are."""
+    file = read_recordings(config.unlabelled or "")
+    cut = _cut(file, config, config.hop, labelled=False)
+    if len(cut.y) == 0:
+        raise BadInput(f"{config.unlabelled}: no uninterrupted stretch of {config.window_s:g} s in it (see --window-s)")
+    return torch.from_numpy(cut.x), set(cut.subject.tolist())
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """Trainable windows of a whole file; `clock`: seconds, recordings one after another."""
+    """Windows of a whole file; `clock`: seconds, recordings one after another."""
 
     x: npt.NDArray[np.float32]
     y: npt.NDArray[np.int64]
@@ -106,7 +126,8 @@ class _Cut:
     clock: npt.NDArray[np.float64]
 
 
-def _cut(file: RecordingFile, config: Config, hop_s: float) -> _Cut:
+def _cut(file: RecordingFile, config: Config, hop_s: float, labelled: bool = True) -> _Cut:
+    """All windows, or only those that one may train on."""
     x: list[npt.NDArray[np.float32]] = []
     y: list[int] = []
     subject: list[str] = []
@@ -115,7 +136,7 @@ def _cut(file: RecordingFile, config: Config, hop_s: float) -> _Cut:
     for recording in file.recordings:
         windows, labels = cut_recording(recording, file.rate_hz, config.rate_hz, config.window, hop_s)
         for window, label in zip(windows, labels, strict=True):
-            if label >= 0:
+            if label >= 0 or not labelled:
                 x.append(window.xyz)
                 y.append(int(label))
                 subject.append(recording.subject)

@@ -31,6 +31,10 @@ class Tokens:
     codes: Tensor
     attributes: Tensor
 
+    def some(self, copy: int, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Of one copy's rows, as the student takes them: codes (B, T, S), attributes (B, T, A, 2)."""
+        return self.codes[copy, rows].to(device).long(), self.attributes[copy, rows].to(device).float()
+
 
 def copies_of(x: Tensor, count: int, rotation_deg: float, gain: float, seed: int) -> list[Tensor]:
     """Windows (N, W, 3) as they are, then turned and scaled a little, each copy otherwise."""
