@@ -27,6 +27,7 @@ from mmvq_train.data import Dataset, WindowSet, load_dataset
 from mmvq_train.evaluate import accuracy, judge
 from mmvq_train.pipeline import train
 from mmvq_train.rundir import load_run, start_run, write_json
+from mmvq_train.teachers import Knowledge
 
 SEEDS = 3
 CALIBRATING = 6  # every so many of the training people calibrates, where folds do not say who
@@ -102,8 +103,9 @@ def main() -> None:
         )
         data = dataset(config)
         for seed in range(SEEDS if fold == 0 else 1):
+            known: dict[str, Knowledge] = {}
             for row, how in ROWS.items():
-                if made(replace(config, seed=seed), data, name, row, how) and fold == 0:
+                if made(replace(config, seed=seed), data, name, row, how, known) and fold == 0:
                     write()
 
 
@@ -117,8 +119,10 @@ def dataset(config: Config) -> Dataset:
     return replace(data, train=ours.some(~held), calibrate=ours.some(held), test=test)
 
 
-def made(config: Config, data: Dataset, name: str, row: str, how: Row) -> bool:
-    """The row of one way, unless it is there; whether it was made."""
+def made(
+    config: Config, data: Dataset, name: str, row: str, how: Row, known: dict[str, Knowledge]
+) -> bool:
+    """The row of one way, unless it is there; whether it was made. known: what this seed's teachers said so far."""
     slug = f"{config.seed}-{row.lower().replace(', ', '-').replace(' ', '-')}"
     path = RESULTS / "distillation" / name / f"{slug}.json"
     shared = RUNS / f"{name}-{config.fold}-{config.seed}"
@@ -133,7 +137,8 @@ def made(config: Config, data: Dataset, name: str, row: str, how: Row) -> bool:
         start_run(config)
     copied(shared, run)
     first, second = halves(data.test)
-    metrics = train(config, replace(data, unlabelled=data.test.x[first]) if how.unlabelled else data, run)
+    more = replace(data, unlabelled=data.test.x[first]) if how.unlabelled else data
+    metrics = train(config, more, run, known)
     copied(run, shared)
     rest = data.test.some(second)
     of_rest = accuracy(judge(load_run(run).student, rest).logits.argmax(-1), rest, len(data.labels))

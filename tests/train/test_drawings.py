@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from report_page import Page
 
-from mmvq_train.drawings import columns, curves, heat_map, nice_step, number, percent
+from mmvq_train.drawings import columns, curves, heat_map, nice_step, number, percent, trends
 from mmvq_train.report.maps import Panel, Row, shade_map, time_columns
 
 
@@ -66,3 +66,14 @@ def test_shares_are_shown_as_per_cent():
 def test_steps_of_an_axis_are_one_two_or_five_times_a_power_of_ten():
     steps = [nice_step(v) for v in (0.03, 0.1, 0.7, 1.2, 2.0, 6.0)]
     np.testing.assert_allclose(steps, [0.05, 0.1, 1, 2, 2, 10])
+
+
+def test_trends_lie_in_their_frame_and_names_never_on_each_other():
+    lines = [("low", "red", [(0, 0.5), (1, 0.0)]), ("also low", "blue", [(0, 1.0), (1, 0.01)])]
+    drawn = str(trends(lines, "title", (0.0, 1.0)))
+    found = re.findall(r'points="([^"]+)"', drawn)
+    points = [[tuple(map(float, point.split(","))) for point in line.split()] for line in found]
+    assert points == [[(30, 4), (290, 132.7)], [(30, 69), (290, 134)]]  # the one that ends higher first
+    names = {name: float(y) for y, name in re.findall(r'<text style="[^"]*" x="[^"]*" y="([^"]*)">([^<]*)<', drawn)}
+    assert names["low"] - names["also low"] >= 13
+    assert "<title>low: 0 → 0.500, 1 → 0.000</title>" in drawn

@@ -351,12 +351,14 @@ def test_a_stage_stopped_in_mid_epoch_goes_on_to_the_weights_of_one_that_was_not
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))  # Lightning switches it off on Ctrl-C
     config = replace(CONFIG, student=replace(CONFIG.student, epochs=5))
 
-    whole, _ = made(config)
+    x = noise(12, 80, 3, seed=5)
+    more = Lessons([x] * COPIES, knowledge(12))
+    whole, _ = made(config, unlabelled=more)
     fit(whole, "student", tmp_path / "whole", "cpu", average=0.5)
     with pytest.raises(KeyboardInterrupt):
-        fit(made(config, kind=Stopped)[0], "student", tmp_path / "stopped", "cpu", average=0.5)
+        fit(made(config, kind=Stopped, unlabelled=more)[0], "student", tmp_path / "stopped", "cpu", average=0.5)
     assert (tmp_path / "stopped" / "log" / "student.ckpt").exists()
-    resumed, _ = made(config)
+    resumed, _ = made(config, unlabelled=more)
     fit(resumed, "student", tmp_path / "stopped", "cpu", average=0.5)
     assert not (tmp_path / "stopped" / "log" / "student.ckpt").exists()
     expected = whole.state_dict()

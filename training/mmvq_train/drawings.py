@@ -233,13 +233,13 @@ def progress(points: Sequence[tuple[float, float]], title: str) -> Markup:
 
 
 def trends(
-    series: Sequence[tuple[str, Sequence[tuple[float, float]]]], title: str, within: tuple[float, float]
+    series: Sequence[tuple[str, str, Sequence[tuple[float, float]]]], title: str, within: tuple[float, float]
 ) -> Markup:
-    """Named lines through points (x, y) in one frame, each in a colour of its own, the names beside it in the order in
-    which the lines end. within: the ends of the upright scale."""
+    """Lines of (name, colour, points (x, y)) in one frame, the names beside it in the order in which the lines end.
+    within: the ends of the upright scale."""
     width, height, left, bottom = 300, 150, 30, 16
     right = left + width - 40
-    xs = sorted({x for _, points in series for x, _ in points})
+    xs = sorted({x for *_, points in series for x, _ in points})
     span = max(xs[-1] - xs[0], 1e-9)
     frame = [Markup('<path class="rule" d="M{} 4V{}H{}"/>').format(left, height - bottom, right)]
     for value, at in ((within[1], 4.0), (within[0], height - bottom)):
@@ -249,12 +249,9 @@ def trends(
         at = left + (x - xs[0]) / span * (right - left)
         frame.append(Markup('<text class="middle" x="{}" y="{}">{:g}</text>').format(fmt(at), height - 3, x))
     lowest = 0.0  # of the names that stand already
-    order = sorted(range(len(series)), key=lambda i: -series[i][1][-1][1])
-    for i in order:
-        name, points = series[i]
+    for name, colour, points in sorted(series, key=lambda one: -one[2][-1][1]):
         across = left + (np.array([x for x, _ in points]) - xs[0]) / span * (right - left)
         down = placed(np.array([y for _, y in points]), *within, 4, height - bottom)
-        colour = hue(i, len(series))
         line = " ".join(f"{fmt(a)},{fmt(b)}" for a, b in zip(across, down, strict=True))
         frame.append(Markup('<polyline style="stroke:{}" points="{}"><title>{}</title></polyline>').format(
             colour, line, f"{name}: " + ", ".join(f"{x:g} → {number(y)}" for x, y in points)
@@ -263,7 +260,7 @@ def trends(
         frame.append(Markup('<text style="fill:{}" x="{}" y="{}">{}</text>').format(
             colour, fmt(right + 6), fmt(lowest), abridged(name)
         ))
-    longest = max((len(name) for name, _ in series), default=0)
+    longest = max(len(name) for name, *_ in series)
     return framed(right + 12 + LETTER * longest, max(height, lowest + 4), title, Markup("").join(frame), scale=False)
 
 

@@ -30,7 +30,7 @@ from mmvq_train.student import Lessons, Student, StudentStage
 from mmvq_train.student.model import make_student
 from mmvq_train.student.teacher import SelfTeacher
 from mmvq_train.student.tokens import copies_of
-from mmvq_train.teachers import CodebookTeacher, Teacher, TeacherStage, knowledge_of, make_teacher
+from mmvq_train.teachers import CodebookTeacher, Knowledge, Teacher, TeacherStage, knowledge_of, make_teacher
 from mmvq_train.text import (
     Bank,
     Embeddings,
@@ -56,8 +56,13 @@ class Text:
     seen: TextTargets | None
 
 
-def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
-    """Run (or finish) all stages in `run`; returns the metrics. Raises BadInput for an unusable bank."""
+def train(
+    config: Config, data: Dataset, run: Path, known: dict[str, Knowledge] | None = None
+) -> dict[str, Any]:
+    """Run (or finish) all stages in `run`; returns the metrics. Raises BadInput for an unusable bank.
+
+    known: what teachers said in an earlier run with the same teachers, data and copies, by name; it is added to.
+    """
     clock = _Clock(run)
     for notice in data.notices:
         say(notice)
@@ -69,7 +74,7 @@ def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
         text = _bank(config, data, run)
     codebook = _codebook(config, data, text, run, clock)
     teachers = _teachers(config, data, text, codebook, run, clock)
-    student = _student(config, data, text, codebook, teachers, run, clock)
+    student = _student(config, data, text, codebook, teachers, run, clock, {} if known is None else known)
     with clock.stage("figures"):
         return _figures(config, data, text, codebook, teachers, student, run, clock)
 
@@ -115,12 +120,12 @@ def _codebook(config: Config, data: Dataset, text: Text, run: Path, clock: "_Clo
 
 def _teachers(
     config: Config, data: Dataset, text: Text, codebook: ShapeCodebook, run: Path, clock: "_Clock"
-) -> list[Teacher]:
-    """The wanted teachers, trained or already there."""
-    teachers: list[Teacher] = []
+) -> dict[str, Teacher]:
+    """The wanted teachers by name, trained or already there."""
+    teachers: dict[str, Teacher] = {}
     for spec in config.teachers.wanted:
         if spec.kind == "codebook":
-            teachers.append(CodebookTeacher(codebook))
+            teachers[spec.name] = CodebookTeacher(codebook)
             continue
         path = run / "teachers" / f"{spec.name}.safetensors"
         teacher: Teacher
@@ -133,7 +138,7 @@ def _teachers(
                 taught = _taught(spec, config, data, text, codebook, run)
             save_module(taught, path, {"stage": spec.name, "mmvq": __version__})
             restore(teacher, path)
-        teachers.append(teacher)
+        teachers[spec.name] = teacher
     return teachers
 
 
@@ -144,29 +149,31 @@ def _taught(
     name = f"teacher-{spec.name}"
     if spec.kind == "self":
         alone = replace(config, seed=(config.seed + SELF_SEED * (1 + spec.number)) % 2**32)
-        return SelfTeacher(_learnt(alone, data, text, codebook, [], run, name))
+        return SelfTeacher(_learnt(alone, data, text, codebook, _lessons(alone, data.train.x, {}, {}), None, run, name))
     stage = TeacherStage(spec, config, data.train, len(data.labels), _views(config))
     if spec.trained:
         fit(stage, name, run, config.accelerator)
     return stage.teacher
 
 
-def _learnt(
-    config: Config, data: Dataset, text: Text, codebook: ShapeCodebook, teachers: list[Teacher], run: Path, name: str
-) -> Student:
-    """A student of these teachers, trained."""
+def _lessons(config: Config, x: Tensor, teachers: dict[str, Teacher], known: dict[str, Knowledge]) -> Lessons:
+    """Copies of windows, and what the teachers say of them, unless that is known already."""
     s = config.student
+    copies = copies_of(x, s.copies, s.rotation_deg, s.gain, config.seed)
+    for name, teacher in teachers.items():
+        if name not in known:
+            known[name] = knowledge_of(teacher, copies, _views(config))
+    return Lessons(copies, [known[name] for name in teachers])
 
-    def lessons(x: Tensor) -> Lessons:
-        copies = copies_of(x, s.copies, s.rotation_deg, s.gain, config.seed)
-        return Lessons(copies, [knowledge_of(teacher, copies, _views(config)) for teacher in teachers])
 
-    unlabelled = lessons(data.unlabelled) if teachers and data.unlabelled is not None else None
+def _learnt(
+    config: Config, data: Dataset, text: Text, codebook: ShapeCodebook, lessons: Lessons, unlabelled: Lessons | None,
+    run: Path, name: str,
+) -> Student:
+    """A student, trained."""
     membership = (text.seen or text.targets).membership
-    stage = StudentStage(
-        config, data.train, len(data.labels), codebook, lessons(data.train.x), membership, unlabelled
-    )
-    fit(stage, name, run, config.accelerator, s.average)
+    stage = StudentStage(config, data.train, len(data.labels), codebook, lessons, membership, unlabelled)
+    fit(stage, name, run, config.accelerator, config.student.average)
     codebook.cpu()  # it went to the GPU with the student, if there is one
     return stage.finish()
 
@@ -180,16 +187,20 @@ def _student(
     data: Dataset,
     text: Text,
     codebook: ShapeCodebook,
-    teachers: list[Teacher],
+    teachers: dict[str, Teacher],
     run: Path,
     clock: "_Clock",
+    known: dict[str, Knowledge],
 ) -> Student:
     path = run / "student.safetensors"
     student = make_student(config, len(data.labels), len(text.entries))
     if restore(student, path):
         return student
+    with clock.stage("teachers' answers"):
+        lessons = _lessons(config, data.train.x, teachers, known)
+        unlabelled = None if data.unlabelled is None else _lessons(config, data.unlabelled, teachers, {})
     with clock.stage("student"):
-        learnt = _learnt(config, data, text, codebook, teachers, run, "student")
+        learnt = _learnt(config, data, text, codebook, lessons, unlabelled, run, "student")
         learnt.centre(data.train.x)
         calibrate(learnt, data.calibrate)
     about = {
@@ -209,7 +220,7 @@ def _figures(
     data: Dataset,
     text: Text,
     codebook: ShapeCodebook,
-    teachers: list[Teacher],
+    teachers: dict[str, Teacher],
     student: Student,
     run: Path,
     clock: "_Clock",
@@ -223,8 +234,7 @@ def _figures(
     codes = describe_codes(student, codebook, train_judged, text.entries, told)
     write_json(run / "codes.json", {"schema": 1, "sub_actions": text.entries, "codes": [c.as_json() for c in codes]})
     write_calibration(run / "calibration.npz", data.train, data.calibrate, config.seed)
-    names = [spec.name for spec in config.teachers.wanted]
-    judges: dict[str, Teacher] = {"student": SelfTeacher(student)} | dict(zip(names, teachers, strict=True))
+    judges: dict[str, Teacher] = {"student": SelfTeacher(student)} | teachers
     compared = compare(judges, data.test, len(data.labels), config.seed, _views(config))
     metrics = {
         "schema": 1,
@@ -235,7 +245,7 @@ def _figures(
         "seed": config.seed,
         "classes": list(data.labels),
         "test": compared["student"].accuracy,
-        "teachers": {name: {"macro_f1": compared[name].accuracy["macro_f1"]} for name in names},
+        "teachers": {name: {"macro_f1": compared[name].accuracy["macro_f1"]} for name in teachers},
         "disturbed": {
             name: {kind: [list(point) for point in levels.items()] for kind, levels in one.disturbed.items()}
             for name, one in compared.items()
