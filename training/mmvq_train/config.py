@@ -141,7 +141,7 @@ class TeachersConfig:
 
 @dataclass(frozen=True)
 class WorkspaceConfig:
-    """The global latent workspace between teachers and student; it lives in training only."""
+    """The global latent workspace between teachers and student, in training; its slots alone may stay."""
 
     slots: int = 5
     dim: int = 32

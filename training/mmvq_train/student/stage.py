@@ -5,7 +5,8 @@
          + sub-action targets                                         the codebook, whose codes stay frozen
 
 The student's map to the codes is learnt before (`tokens.follow`); what is left are its networks. Teachers judge the
-very copies of windows that the student reads. Nothing of a method is in what is exported, which takes the window alone.
+very copies of windows that the student reads. Nothing of a method is in what is exported, which takes the window alone,
+but slots where they are frozen into the student.
 """
 
 from collections.abc import Sequence
