@@ -4,8 +4,8 @@
     python benchmarks/distillation.py ../shared/data --fold 1       # trained without fold 0's people: to choose by
 
 Of each data set and seed the codebook and the teachers are trained once and shared by all rows. A row is a run
-directory in runs/distillation (mmvq-train's own, so it has every figure and is gone on with when interrupted) and a
-file in results/distillation. Two processes may work on a data set each (name it).
+directory in runs/distillation (mmvq-train's own, so it is gone on with when interrupted; `mmvq-train --resume` adds
+figures and report) and a file in results/distillation. Two processes may work on a data set each (name it).
 """
 
 import json
@@ -22,12 +22,14 @@ from additive import DATA, windows
 from common import RESULTS, commit, paired_over_people, write_result
 
 from mmvq_bridge.command import say
+from mmvq_train.compare import compare
 from mmvq_train.config import Config, StudentConfig, TeachersConfig
 from mmvq_train.data import Dataset, WindowSet, load_dataset
-from mmvq_train.evaluate import accuracy, judge
-from mmvq_train.pipeline import train
-from mmvq_train.rundir import load_run, start_run, write_json
-from mmvq_train.teachers import Knowledge
+from mmvq_train.evaluate import accuracy, explanation_figures, judge
+from mmvq_train.pipeline import Learnt, learn
+from mmvq_train.rundir import start_run, write_json
+from mmvq_train.student.teacher import SelfTeacher
+from mmvq_train.teachers import Knowledge, Teacher
 
 SEEDS = 3
 CALIBRATING = 6  # every so many of the training people calibrates, where folds do not say who
@@ -83,11 +85,11 @@ ROWS: dict[str, Row] = {
 # λ and the temperature by inner splits (docs/lab-log.md), for every row that has them.
 TRAINING: dict[str, Config] = {
     "wisdm_watch": replace(
-        DATA["wisdm_watch"], student=StudentConfig(width=192, epochs=16, temperature=1.0, distil=0.9),
+        DATA["wisdm_watch"], student=StudentConfig(epochs=12, temperature=1.0, distil=0.9),
         teachers=TeachersConfig(epochs=10),
     ),
     "selfback_wrist": replace(
-        DATA["selfback_wrist"], student=StudentConfig(width=192, epochs=24, temperature=1.0, distil=0.9),
+        DATA["selfback_wrist"], student=StudentConfig(epochs=16, temperature=1.0, distil=0.9),
         teachers=TeachersConfig(epochs=14),
     ),
 }
@@ -124,10 +126,10 @@ def made(
 ) -> bool:
     """The row of one way, unless it is there; whether it was made. known: what this seed's teachers said so far."""
     slug = f"{config.seed}-{row.lower().replace(', ', '-').replace(' ', '-')}"
-    path = RESULTS / "distillation" / name / f"{slug}.json"
     shared = RUNS / f"{name}-{config.fold}-{config.seed}"
     run = shared / slug
-    if (path if config.fold == 0 else run / "metrics.json").exists():
+    path = RESULTS / "distillation" / name / f"{slug}.json" if config.fold == 0 else run / "row.json"
+    if path.exists():
         return False
     config = replace(
         config, out=str(run), teachers=replace(config.teachers, use=how.use),
@@ -136,17 +138,15 @@ def made(
     if not (run / "config.yaml").exists():
         start_run(config)
     copied(shared, run)
-    first, second = halves(data.test)
+    before, (first, second) = set(known), halves(data.test)
     more = replace(data, unlabelled=data.test.x[first]) if how.unlabelled else data
-    metrics = train(config, more, run, known)
+    learnt = learn(config, more, run, known)
     copied(run, shared)
-    rest = data.test.some(second)
-    of_rest = accuracy(judge(load_run(run).student, rest).logits.argmax(-1), rest, len(data.labels))
-    found = {"row": row, "seed": config.seed, "commit": commit()} | shown(metrics, of_rest)
+    new = {one: teacher for one, teacher in learnt.teachers.items() if one not in before}
+    found = shown(learnt, new, data, second, config.seed)
+    write_json(path, {"row": row, "seed": config.seed, "commit": commit()} | found)
     parts = ", ".join(f"{part.replace('_', ' ')} {found[part]['macro_f1']:.4f}" for part in ("all", "second_halves"))
     say(f"== {name}, fold {config.fold}, seed {config.seed}, {row}: macro-F1 {parts}")
-    if config.fold == 0:
-        write_json(path, found)
     return True
 
 
@@ -169,21 +169,27 @@ def halves(test: WindowSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     return np.array(first), np.array(second)
 
 
-def shown(metrics: dict[str, Any], second_halves: dict[str, Any]) -> dict[str, Any]:
-    """Of a run's metrics, what the tables need."""
+def shown(
+    learnt: Learnt, new: dict[str, Teacher], data: Dataset, second: npt.NDArray[np.int64], seed: int
+) -> dict[str, Any]:
+    """What the tables need. new: teachers that no earlier row had; second: rows of the second halves."""
+    judged, classes = judge(learnt.student, data.test), len(data.labels)
+    explained = explanation_figures(learnt.student, judged, data.test, learnt.text.targets.membership, seed)
+    compared = compare({"student": SelfTeacher(learnt.student)} | new, data.test, classes, seed)
+    rest = data.test.some(second)
+    of_rest = accuracy(judged.logits[torch.from_numpy(second)].argmax(-1), rest, classes)
     return {
         **{
-            part: {key: found[key] for key in ("macro_f1", "per_subject", "windows")}
-            for part, found in (("all", metrics["test"]), ("second_halves", second_halves))
+            part: {key: scored[key] for key in ("macro_f1", "per_subject", "windows")}
+            for part, scored in (("all", compared["student"].accuracy), ("second_halves", of_rest))
         },
-        "teachers": {name: found["macro_f1"] for name, found in metrics["teachers"].items()},
-        "explanation": metrics["explanation"], "shape_error": metrics["codebook"]["shape_error"],
-        "under_noise": dict(metrics["disturbed"]["student"]["Gaussian noise"])[NOISE_G],
-        "student_seconds": metrics["seconds"]["student"],
-        "teacher_seconds": {
-            stage.removeprefix("teacher "): spent
-            for stage, spent in metrics["seconds"].items() if stage.startswith("teacher ")
+        "teachers": {
+            name: {"macro_f1": compared[name].accuracy["macro_f1"], "seconds": learnt.seconds.get(f"teacher {name}")}
+            for name in new
         },
+        "deletion_named_wins": explained["deletion_named_wins"],
+        "under_noise": compared["student"].disturbed["Gaussian noise"][NOISE_G],
+        "student_seconds": learnt.seconds["student"],
     }
 
 
@@ -202,13 +208,11 @@ def write() -> None:
 
 def summed(rows: list[dict[str, Any]], by_row: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Means over seeds. Of the windows whose first halves were seen without labels only the second halves tell."""
-    means = ("under_noise", "student_seconds")
+    means = ("deletion_named_wins", "under_noise", "student_seconds")
     told = {"second_halves": scores(rows, by_row, "second_halves")}
     if not ROWS[rows[0]["row"]].unlabelled:
         told["all"] = scores(rows, by_row, "all")
-    return told | {key: float(np.mean([row[key] for row in rows])) for key in means} | {
-        "deletion_named_wins": float(np.mean([row["explanation"]["deletion_named_wins"] for row in rows])),
-    }
+    return told | {key: float(np.mean([row[key] for row in rows])) for key in means}
 
 
 def scores(rows: list[dict[str, Any]], by_row: dict[str, list[dict[str, Any]]], part: str) -> dict[str, Any]:
@@ -229,15 +233,18 @@ def scores(rows: list[dict[str, Any]], by_row: dict[str, list[dict[str, Any]]], 
 
 
 def teachers(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Each by itself, means over seeds; minutes are of its training, in the row that first asked for it."""
-    by_seed = {(name, row["seed"]): f1 for row in rows for name, f1 in row["teachers"].items()}
-    spent = {(name, row["seed"]): seconds for row in rows for name, seconds in row["teacher_seconds"].items()}
+    """Each by itself, means over seeds; minutes of its training."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        for name, one in row["teachers"].items():
+            if one["seconds"]:  # a row gone on with after a stop names teachers that an earlier one has trained
+                found.setdefault(name, []).append(one)
     return {
         name: {
-            key: float(np.mean([value for (who, _), value in values.items() if who == name]))
-            for key, values in (("macro_f1", by_seed), ("minutes", {k: s / 60 for k, s in spent.items()}))
+            "macro_f1": float(np.mean([one["macro_f1"] for one in some])),
+            "minutes": float(np.mean([one["seconds"] for one in some])) / 60,
         }
-        for name in sorted({name for name, _ in spent})
+        for name, some in sorted(found.items())
     }
 
 

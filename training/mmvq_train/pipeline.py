@@ -56,10 +56,26 @@ class Text:
     seen: TextTargets | None
 
 
-def train(
-    config: Config, data: Dataset, run: Path, known: dict[str, Knowledge] | None = None
-) -> dict[str, Any]:
-    """Run (or finish) all stages in `run`; returns the metrics. Raises BadInput for an unusable bank.
+@dataclass(frozen=True)
+class Learnt:
+    """What the stages of a run gave. seconds: of each, over all attempts."""
+
+    text: Text
+    codebook: ShapeCodebook
+    teachers: dict[str, Teacher]
+    student: Student
+    seconds: dict[str, float]
+
+
+def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
+    """Run (or finish) all stages in `run`; returns the metrics. Raises BadInput for an unusable bank."""
+    learnt = learn(config, data, run)
+    say("figures ...")
+    return _figures(config, data, learnt, run)
+
+
+def learn(config: Config, data: Dataset, run: Path, known: dict[str, Knowledge] | None = None) -> Learnt:
+    """As `train`, without figures and report.
 
     known: what teachers said in an earlier run with the same teachers, data and copies, by name; it is added to.
     """
@@ -75,8 +91,7 @@ def train(
     codebook = _codebook(config, data, text, run, clock)
     teachers = _teachers(config, data, text, codebook, run, clock)
     student = _student(config, data, text, codebook, teachers, run, clock, {} if known is None else known)
-    with clock.stage("figures"):
-        return _figures(config, data, text, codebook, teachers, student, run, clock)
+    return Learnt(text, codebook, teachers, student, clock.seconds)
 
 
 def _bank(config: Config, data: Dataset, run: Path) -> Text:
@@ -215,16 +230,8 @@ def _student(
     return student
 
 
-def _figures(
-    config: Config,
-    data: Dataset,
-    text: Text,
-    codebook: ShapeCodebook,
-    teachers: dict[str, Teacher],
-    student: Student,
-    run: Path,
-    clock: "_Clock",
-) -> dict[str, Any]:
+def _figures(config: Config, data: Dataset, learnt: Learnt, run: Path) -> dict[str, Any]:
+    text, codebook, student = learnt.text, learnt.codebook, learnt.student
     membership: Tensor = text.targets.membership
     test = judge(student, data.test)
     train_judged = judge(student, data.train)
@@ -234,7 +241,7 @@ def _figures(
     codes = describe_codes(student, codebook, train_judged, text.entries, told)
     write_json(run / "codes.json", {"schema": 1, "sub_actions": text.entries, "codes": [c.as_json() for c in codes]})
     write_calibration(run / "calibration.npz", data.train, data.calibrate, config.seed)
-    judges: dict[str, Teacher] = {"student": SelfTeacher(student)} | teachers
+    judges: dict[str, Teacher] = {"student": SelfTeacher(student)} | learnt.teachers
     compared = compare(judges, data.test, len(data.labels), config.seed, _views(config))
     metrics = {
         "schema": 1,
@@ -245,7 +252,7 @@ def _figures(
         "seed": config.seed,
         "classes": list(data.labels),
         "test": compared["student"].accuracy,
-        "teachers": {name: {"macro_f1": compared[name].accuracy["macro_f1"]} for name in teachers},
+        "teachers": {name: {"macro_f1": compared[name].accuracy["macro_f1"]} for name in learnt.teachers},
         "disturbed": {
             name: {kind: [list(point) for point in levels.items()] for kind, levels in one.disturbed.items()}
             for name, one in compared.items()
@@ -254,7 +261,7 @@ def _figures(
         "explanation": explanation_figures(student, test, data.test, membership, config.seed),
         "codebook": codebook_figures(student, codebook, test, data.test, data.train)
         | {"named": sum(c.name is not None for c in codes), "information": [a.as_json() for a in told or ()]},
-        "seconds": clock.seconds,
+        "seconds": learnt.seconds,
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
     }
     write_json(run / "metrics.json", metrics)
