@@ -240,15 +240,15 @@ def teachers(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     found: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         for name, one in row["teachers"].items():
-            if one["seconds"]:  # a row gone on with after a stop names teachers that an earlier one has trained
-                found.setdefault(name, []).append(one)
-    return {
-        name: {
-            "macro_f1": float(np.mean([one["macro_f1"] for one in some])),
-            "minutes": float(np.mean([one["seconds"] for one in some])) / 60,
-        }
-        for name, some in sorted(found.items())
-    }
+            found.setdefault(name, []).append(one)
+    told: dict[str, dict[str, float]] = {}
+    for name, some in sorted(found.items()):
+        told[name] = {"macro_f1": float(np.mean([one["macro_f1"] for one in some]))}
+        # A row that was gone on with after a stop does not know how long an earlier one had trained its teacher.
+        spent = [one["seconds"] for one in some if one["seconds"]]
+        if spent:
+            told[name]["minutes"] = float(np.mean(spent)) / 60
+    return told
 
 
 if __name__ == "__main__":

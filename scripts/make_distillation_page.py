@@ -55,7 +55,8 @@ def main() -> None:
 def _table(name: str, found: dict[str, Any]) -> str:
     people = len(found["rows"]["from scratch"]["all"]["per_subject"])
     teachers = ", ".join(
-        f"{teacher} {short(one['macro_f1'])} ({one['minutes']:.0f} min)" for teacher, one in found["teachers"].items()
+        f"{teacher} {short(one['macro_f1'])}" + (f" ({one['minutes']:.0f} min)" if "minutes" in one else "")
+        for teacher, one in found["teachers"].items()
     )
     rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
     return f"## {name}\n{people} people. Teachers alone, mean over seeds: {teachers}.\n\n{HEAD}{rows}\n"

@@ -70,8 +70,8 @@ class Learnt:
 def train(config: Config, data: Dataset, run: Path) -> dict[str, Any]:
     """Run (or finish) all stages in `run`; returns the metrics. Raises BadInput for an unusable bank."""
     learnt = learn(config, data, run)
-    say("figures ...")
-    return _figures(config, data, learnt, run)
+    with _Clock(run).stage("figures"):
+        return _figures(config, data, learnt, run)
 
 
 def learn(config: Config, data: Dataset, run: Path, known: dict[str, Knowledge] | None = None) -> Learnt:
