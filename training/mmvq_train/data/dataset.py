@@ -94,8 +94,8 @@ def load_dataset(config: Config) -> Dataset:
         raise BadInput(f"{path}: no training person has label {labels[missing[0]]!r}; choose another --fold or --split")
     unlabelled = None
     if config.unlabelled is not None:
-        unlabelled, wearers_of = _unlabelled(config)
-        told = sorted(wearers_of & set(sets[2].subject.tolist()) - {""})
+        unlabelled, people = _unlabelled(config.unlabelled, config)
+        told = sorted(people & set(sets[2].subject.tolist()) - {""})
         if told:
             notices.append(
                 f"WARNING: {config.unlabelled} has people who are tested too ({', '.join(told)}): the figures are of "
@@ -107,12 +107,11 @@ def load_dataset(config: Config) -> Dataset:
     )
 
 
-def _unlabelled(config: Config) -> tuple[Tensor, set[str]]:
+def _unlabelled(path: str, config: Config) -> tuple[Tensor, set[str]]:
     """Every window of that file, whatever its labels, and whose they are."""
-    file = read_recordings(config.unlabelled or "")
-    cut = _cut(file, config, config.hop, labelled=False)
+    cut = _cut(read_recordings(path), config, config.hop, labelled=False)
     if len(cut.y) == 0:
-        raise BadInput(f"{config.unlabelled}: no uninterrupted stretch of {config.window_s:g} s in it (see --window-s)")
+        raise BadInput(f"{path}: no uninterrupted stretch of {config.window_s:g} s in it (see --window-s)")
     return torch.from_numpy(cut.x), set(cut.subject.tolist())
 
 
