@@ -34,7 +34,7 @@ from mmvq_train.teachers import Knowledge, Teacher
 SEEDS = 3
 CALIBRATING = 6  # every so many of the training people calibrates, where folds do not say who
 RUNS = Path("runs/distillation")
-NOISE_G = 0.1  # of the figure in the table; a run's metrics.json has every level
+NOISE_G = 0.1  # of the figure in the table
 SIGNAL = "signal:16-2"
 TWO, THREE = (SIGNAL, "persistence"), (SIGNAL, "persistence", "gramian")
 
@@ -203,6 +203,8 @@ def write() -> None:
         rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
         by_row = {name: [row for row in rows if row["row"] == name] for name in ROWS}
         found[folder.name] = {
+            "made": len(rows),
+            "wanted": SEEDS * len(ROWS),
             "teachers": teachers(rows),
             "rows": {name: summed(some, by_row) for name, some in by_row.items() if some},
         }

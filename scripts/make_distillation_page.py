@@ -59,7 +59,8 @@ def _table(name: str, found: dict[str, Any]) -> str:
         for teacher, one in found["teachers"].items()
     )
     rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
-    return f"## {name}\n{people} people. Teachers alone, mean over seeds: {teachers}.\n\n{HEAD}{rows}\n"
+    so_far = "" if found["made"] == found["wanted"] else f" **So far {found['made']} of {found['wanted']} runs.**"
+    return f"## {name}\n{people} people.{so_far} Teachers alone, mean over seeds: {teachers}.\n\n{HEAD}{rows}\n"
 
 
 def _row(name: str, f: dict[str, Any]) -> str:
