@@ -50,7 +50,7 @@ def toy_loss(model, batch):
     logits, kts, kis = model(first, second, tokens)
     alpha = model.coefficients(kts, kis)
     answers = torch.stack([divergence(logits, teacher, 4.0).mean() for teacher in (one, other)])
-    similar = similarity_preserving(tokens, model.student(tokens))
+    similar = similarity_preserving(tokens, [model.student(tokens)]).sum()
     return nn.functional.cross_entropy(logits, labels) + (alpha * answers).sum() + similar + alignment(kts, kis)
 
 

@@ -10,6 +10,7 @@ from mmvq_train.pieces import POINTS, Layout
 from mmvq_train.text.bank import TextKind
 
 Accelerator = Literal["auto", "cpu", "gpu"]
+Precision = Literal["32-true", "bf16-mixed"]
 Preset = Literal["small", "full"]
 Method = Literal["code", "token", "both"]
 Target = Literal["candidate", "balanced", "attention"]
@@ -113,6 +114,8 @@ class TeachersConfig:
     epochs: int = 8
     batch: int = 64
     learning_rate: float = 5e-3
+    precision: Precision = "32-true"
+    """bf16-mixed halves the time where processor or GPU multiply bfloat16."""
     image: int = 32
     """Images are this many pixels wide and high."""
     cache: str | None = "runs/views"

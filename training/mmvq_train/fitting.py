@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from mmvq_bridge.command import BadInput
-from mmvq_train.config import Accelerator
+from mmvq_train.config import Accelerator, Precision
 from mmvq_train.data import WindowSet, augment
 
 
@@ -104,7 +104,10 @@ class Stage(L.LightningModule):
         self.log_dict(dict(values), on_step=False, on_epoch=True, prog_bar=True, batch_size=1)
 
 
-def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: float = 0.0) -> None:
+def fit(
+    stage: Stage, name: str, run: Path, accelerator: Accelerator, average: float = 0.0,
+    precision: Precision = "32-true",
+) -> None:
     """Train `stage`; checkpoints in run/log/<name>.ckpt, which an interrupted run is resumed from.
 
     average: share of the last epochs over which weights are averaged (exponentially). Raises BadInput for a checkpoint
@@ -125,6 +128,7 @@ def fit(stage: Stage, name: str, run: Path, accelerator: Accelerator, average: f
         trainer = L.Trainer(
             accelerator=accelerator,
             devices=1,
+            precision=precision,
             max_epochs=stage.epochs,
             logger=[kind(run / "log", name=None, version=name) for kind in (CSVLogger, TensorBoardLogger)],
             callbacks=callbacks,

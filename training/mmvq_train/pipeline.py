@@ -167,7 +167,7 @@ def _taught(
         return SelfTeacher(_learnt(alone, data, text, codebook, _lessons(alone, data.train.x, {}, {}), None, run, name))
     stage = TeacherStage(spec, config, data.train, len(data.labels), _views(config))
     if spec.trained:
-        fit(stage, name, run, config.accelerator)
+        fit(stage, name, run, config.accelerator, precision=config.teachers.precision)
     return stage.teacher
 
 

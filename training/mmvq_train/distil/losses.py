@@ -5,6 +5,7 @@ L positions in time. A student's and a teacher's features may differ in D; where
 `Regressor` brings the student's there.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -34,13 +35,14 @@ def attention_transfer(student: Tensor, teacher: Tensor) -> Tensor:
     return (maps[0] - maps[1]).square().sum(1).mean()
 
 
-def similarity_preserving(a: Tensor, b: Tensor) -> Tensor:
-    """Features (B, ...) of two networks, any shapes -> scalar ‖G_a − G_b‖²_F / B².
+def similarity_preserving(student: Tensor, teachers: Sequence[Tensor]) -> Tensor:
+    """Features (B, ...) of a student and M teachers, any shapes -> (M,) ‖G_S − G_m‖²_F / B².
 
     G = A Aᵀ over the flattened features, every row divided by its length: which windows of the batch are alike
     (Tung and Mori, ICCV 2019, arXiv 1907.09682, for one pair of layers: the caller adds up the stages).
     """
-    return (_similarities(a) - _similarities(b)).square().sum() / len(a) ** 2
+    own = _similarities(student)
+    return torch.stack([(own - _similarities(one)).square().sum() for one in teachers]) / len(student) ** 2
 
 
 def correlation_distance(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -174,10 +174,9 @@ class Alike(Method):
     def forward(self, seen: Seen) -> dict[str, Tensor]:
         """Mean over teachers."""
         if self.of == "at":
-            parts = [AT_WEIGHT * attention_transfer(seen.features.mT, known.mT) for known in seen.known]
-        else:
-            parts = [SP_WEIGHT * similarity_preserving(seen.features, known) for known in seen.known]
-        return {"features": self.recipe.hint * torch.stack(parts).mean()}
+            parts = torch.stack([attention_transfer(seen.features.mT, known.mT) for known in seen.known])
+            return {"features": self.recipe.hint * AT_WEIGHT * parts.mean()}
+        return {"features": self.recipe.hint * SP_WEIGHT * similarity_preserving(seen.features, seen.known).mean()}
 
 
 class Contrast(Method):
@@ -251,12 +250,11 @@ class Workspace(Method):
             self.reader.remember(slots)
         tokens, kts = self.read(self.student(seen.features), slots)
         alpha = self.alpha(kts, kis)
-        similar = torch.stack([similarity_preserving(seen.features, known) for known in seen.known]).mean()
         return {
             "answers": self.recipe.distil * (_apart(seen, self.recipe.temperature) @ alpha).mean(),
             "workspace": F.cross_entropy(self.head(tokens.mean(1)), seen.y, label_smoothing=self.recipe.smoothing),
             "align": self.config.align * alignment(kts, kis),
-            "similarity": self.config.similarity * similar,
+            "similarity": self.config.similarity * similarity_preserving(seen.features, seen.known).mean(),
         }
 
     def coefficients(self) -> dict[str, float]:
