@@ -50,8 +50,8 @@ def test_similarity_of_hand_computed_features():
     a = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     b = torch.tensor([[[3.0], [0.0]], [[3.0], [0.0]]])
     half = math.sqrt(0.5)
-    assert similarity_preserving(a, [b, 5 * a])[0].item() == pytest.approx((2 * (1 - half) ** 2 + 2 * half**2) / 4, rel=1e-5)
-    assert similarity_preserving(a, [b, 5 * a])[1].item() == pytest.approx(0, abs=1e-6)
+    of_two = similarity_preserving(a, [b, 5 * a])
+    torch.testing.assert_close(of_two, torch.tensor([(2 * (1 - half) ** 2 + 2 * half**2) / 4, 0.0]))
 
 
 def test_similarity_of_features_that_are_all_zero_is_finite():

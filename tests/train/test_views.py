@@ -11,6 +11,7 @@ import torch
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.config import Config, TeachersConfig
 from mmvq_train.data import WindowSet
+from mmvq_train.fitting import fit
 from mmvq_train.pieces import Layout
 from mmvq_train.teachers import CodebookTeacher, TeacherStage, knowledge_of
 from mmvq_train.teachers.cache import kept
@@ -165,6 +166,18 @@ def test_the_same_teacher_named_twice_starts_from_two_seeds():
     config = Config(teachers=TeachersConfig(use=("signal:10-1", "signal:10-1")))
     first, second = (TeacherStage(spec, config, data(), 3).teacher.net for spec in config.teachers.wanted)
     assert not torch.equal(first.head.weight, second.head.weight)
+
+
+def test_a_teacher_that_trains_in_bfloat16_keeps_its_weights_in_32_bits(tmp_path):
+    config = Config(teachers=TeachersConfig(use=("signal:10-1",), epochs=1, batch=20))
+    heads = {}
+    for precision in ("32-true", "bf16-mixed"):
+        stage = TeacherStage(config.teachers.wanted[0], config, data(), 3)
+        fit(stage, "teacher", tmp_path / precision, "cpu", precision=precision)
+        heads[precision] = stage.teacher.net.head.weight
+    assert heads["bf16-mixed"].dtype == torch.float32
+    assert not torch.equal(*heads.values())
+    torch.testing.assert_close(*heads.values(), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("joint", [False, True])
