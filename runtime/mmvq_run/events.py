@@ -36,9 +36,10 @@ def window(
     ranked: Sequence[tuple[str, float]],
     unknown: bool,
     because: Sequence[Event],
+    words: str | None,
     patched: float,
 ) -> Event:
-    """A window's verdict. ranked: labels with their probabilities, the best first."""
+    """A window's verdict. ranked: labels with their probabilities, the best first; words: the reasons as a sentence."""
     label, confidence = ranked[0]
     event = _event(
         "window",
@@ -51,6 +52,8 @@ def window(
         top=[list(entry) for entry in ranked],
         because=list(because),
     )
+    if words is not None:
+        event["in_words"] = words
     return event | {"patched": round(patched, DECIMALS)} if patched > 0 else event
 
 

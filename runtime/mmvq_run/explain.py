@@ -1,10 +1,10 @@
 """The pieces of a window that counted most for a label, as data and in words. Pure.
 
 A code is called by its tested name or not at all: a sub-action is told only where a code of the token bears it
-and the token agrees.
+and the token agrees. Of a piece that hardly moves the shape is the sensor's noise, so that it is still is what is told.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,14 +15,18 @@ from mmvq_run.metadata import Metadata
 from mmvq_run.model import Prediction
 
 SHOWN: Final = {"none": 0, "top": 5, "full": None}  # --explain: pieces in an event
-IN_WORDS: Final = 3  # pieces in a line for people
+IN_WORDS: Final = 3  # reasons in a sentence
+WORTH_TELLING: Final = 0.25  # of what the strongest reason counts
 AGREEING: Final = 0.5  # of the largest probability, for a tested name to be told
+STILL_G: Final = 0.02  # a deviation below which shapes are not judged either (DESIGN 5)
+TOUCHING_S: Final = 1e-3
 SHAPE_SEPARATOR: Final = "·"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """t: session time of its start, length: both in seconds; codes: one an axis; p: of the sub-action."""
+    """t: session time of its start, length: both in seconds; codes: one an axis; p: of the sub-action; still: hardly
+    moves on any axis."""
 
     t: float
     length: float
@@ -31,6 +35,14 @@ class Piece:
     sub_action: str | None
     p: float | None
     contribution: float
+    still: bool
+
+    @property
+    def what(self) -> str:
+        """In words, or its codes where there are none."""
+        if self.still:
+            return "hand nearly still"
+        return self.sub_action or "shape " + SHAPE_SEPARATOR.join(map(str, self.codes))
 
     def as_event(self) -> dict[str, Any]:
         """The entry of `because` (DESIGN 3.6)."""
@@ -45,10 +57,10 @@ class Piece:
         }
 
 
-def pieces_for(prediction: Prediction, metadata: Metadata, label: int, start: float, most: int | None) -> list[Piece]:
-    """Tokens in the order of what they contributed to `label`, at most `most`; `start`: the window's, in seconds."""
+def pieces_for(prediction: Prediction, metadata: Metadata, label: int, start: float) -> list[Piece]:
+    """All tokens in the order of what they contributed to `label`; `start`: the window's, in seconds."""
     counted = prediction.contributions[:, label]
-    return [_piece(prediction, metadata, token, label, start) for token in np.argsort(-counted, kind="stable")[:most]]
+    return [_piece(prediction, metadata, token, label, start) for token in np.argsort(-counted, kind="stable")]
 
 
 def backed_sub_action(
@@ -65,21 +77,46 @@ def backed_sub_action(
     return best if best is not None and p[best] >= AGREEING * p.max() else None
 
 
-def in_words(because: Sequence[Mapping[str, Any]]) -> str:
-    """Pieces of an event as a person reads them; alike ones that touch are one.
+@dataclass(frozen=True)
+class Reason:
+    """Pieces that are alike, touch and speak the same way: `what`, start and end in seconds of session time, and what
+    they counted together."""
 
-    wrist swings forward (4.2-5.3 s, +1.9), shape 17·3·40 (8.0-9.0 s, +0.4)
+    what: str
+    start: float
+    end: float
+    counted: float
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.start:.1f}-{self.end:.1f} s, {self.counted:+.1f})"
+
+
+def reasons(pieces: Sequence[Piece]) -> list[Reason]:
+    """Every piece belongs to one, so together they count what the pieces count; what speaks loudest for it first."""
+    found: list[Reason] = []
+    for piece in sorted(pieces, key=lambda piece: (piece.what, piece.contribution < 0, piece.t)):
+        one = Reason(piece.what, piece.t, piece.t + piece.length, piece.contribution)
+        last = found[-1] if found else None
+        same = last is not None and last.what == one.what and (last.counted < 0) == (one.counted < 0)
+        if last is not None and same and one.start <= last.end + TOUCHING_S:
+            found[-1] = Reason(one.what, last.start, max(last.end, one.end), last.counted + one.counted)
+        else:
+            found.append(one)
+    return sorted(found, key=lambda reason: -reason.counted)
+
+
+def in_words(found: Sequence[Reason]) -> str:
+    """Reasons, the loudest first, as a sentence goes on after "walking, because": what carried it, and what spoke
+    loudest against it, if that counts beside them.
+
+    wrist swings forward (4.2-6.2 s, +1.9) and shape 17·3·40 (8.0-9.0 s, +0.6); against it shape 7·7·7 (0.0-1.0 s, -0.5)
     """
-    spans: list[tuple[str, float, float, float]] = []
-    for piece in sorted(because[:IN_WORDS], key=lambda piece: piece["t"]):
-        what = piece["sub_action"] or "shape " + SHAPE_SEPARATOR.join(map(str, piece["codes"]))
-        start, end, counted = piece["t"], piece["t"] + piece["length"], piece["contribution"]
-        if spans and spans[-1][0] == what and start <= spans[-1][2] + 1e-3:
-            _, first, last, before = spans.pop()
-            start, end, counted = first, max(last, end), before + counted
-        spans.append((what, start, end, counted))
-    spans.sort(key=lambda span: -span[3])
-    return ", ".join(f"{what} ({start:.1f}-{end:.1f} s, {counted:+.1f})" for what, start, end, counted in spans)
+    if not found or found[0].counted <= 0:
+        return "no piece speaks for it"
+    least = WORTH_TELLING * found[0].counted
+    *before, last = [str(reason) for reason in found[:IN_WORDS] if reason.counted >= least]
+    carried = f"{', '.join(before)} and {last}" if before else last
+    return f"{carried}; against it {found[-1]}" if found[-1].counted <= -least else carried
 
 
 def _piece(prediction: Prediction, metadata: Metadata, token: int, label: int, start: float) -> Piece:
@@ -99,4 +136,5 @@ def _piece(prediction: Prediction, metadata: Metadata, token: int, label: int, s
         sub_action=sub_action,
         p=p,
         contribution=float(prediction.contributions[token, label]),
+        still=bool((prediction.attributes[token, :, 3] < STILL_G).all()),
     )

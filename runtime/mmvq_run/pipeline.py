@@ -6,7 +6,7 @@ from typing import Final
 
 from mmvq_run import events
 from mmvq_run.events import Event
-from mmvq_run.explain import SHOWN, pieces_for
+from mmvq_run.explain import SHOWN, in_words, pieces_for, reasons
 from mmvq_run.judge import Judge
 from mmvq_run.metadata import Metadata
 from mmvq_run.model import Floats as Floats32
@@ -85,13 +85,14 @@ class Pipeline:
         probabilities = [float(p) for p in prediction.probabilities]
         ranked = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])
         unknown = prediction.unknown_score > metadata.unknown_threshold
-        because = pieces_for(prediction, metadata, ranked[0], window.start, self._most)
+        pieces = [] if self._most == 0 else pieces_for(prediction, metadata, ranked[0], window.start)
         told = events.window(
             window.start,
             window.end,
             [(metadata.labels[i], probabilities[i]) for i in ranked[:TOP]],
             unknown,
-            [piece.as_event() for piece in because],
+            [piece.as_event() for piece in pieces[: self._most]],
+            in_words(reasons(pieces)) if pieces else None,
             window.patched,
         )
         self.windows += 1

@@ -152,6 +152,7 @@ def test_what_went_on_ends_when_the_device_is_lost(model):
 def test_explain_says_how_many_pieces_are_told(model, explain, pieces):
     events = play(model, records([hello(), *frames(WALK)]), explain=explain)
     assert {len(w["because"]) for w in of(events, "window")} == {pieces}
+    assert {"in_words" in w for w in of(events, "window")} == {pieces > 0}
 
 
 def test_pieces_are_told_with_names_that_were_tested_only(model):

@@ -1,12 +1,11 @@
 """Events as a person reads them.
 
-12.0 s  walking 94 %  because: wrist swings forward (4.2-5.3 s, +1.9)
+12.0 s  walking 94 %, because wrist swings forward (4.2-5.3 s, +1.9); against it hand nearly still (8.0-9.0 s, -0.6)
 """
 
 from typing import BinaryIO
 
 from mmvq_run.events import Event
-from mmvq_run.explain import in_words
 
 
 class TextLines:
@@ -46,7 +45,7 @@ def _gap(event: Event) -> str:
 def _window(event: Event) -> str:
     unknown = ", but unlike anything learnt" if event["unknown"] else ""
     patched = f", {event['patched']:.0%} patched" if "patched" in event else ""
-    because = f"  because: {in_words(event['because'])}" if event["because"] else ""
+    because = f", because {event['in_words']}" if "in_words" in event else ""
     return f"{event['label']} {event['confidence'] * 100:.0f} %{unknown}{patched}{because}"
 
 
