@@ -221,11 +221,13 @@ def test_windows_without_labels_are_taken_from_their_own_file_whatever_its_label
     assert load_dataset(replace(CONFIG, data=data)).unlabelled is None
 
 
-def test_people_who_are_tested_and_seen_without_labels_are_named(tmp_path: Path):
+def test_people_who_calibrate_or_are_tested_and_are_seen_without_labels_are_named(tmp_path: Path):
     data = written(tmp_path, *people("a", "b", "c", "d"))
     loaded = load_dataset(replace(CONFIG, data=data, unlabelled=data))
-    (tested,) = wearers(loaded)[2]
-    assert any("WARNING" in notice and f"({tested})" in notice for notice in loaded.notices)
+    _, (calibrating,), (tested,) = wearers(loaded)
+    warnings = [notice for notice in loaded.notices if "WARNING" in notice]
+    assert any(f"tested too ({tested})" in warning for warning in warnings)
+    assert any(f"calibrate too ({calibrating})" in warning for warning in warnings)
 
 
 def test_recordings_too_short_for_a_window_are_refused_by_their_file(tmp_path: Path):

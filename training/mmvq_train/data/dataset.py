@@ -95,12 +95,15 @@ def load_dataset(config: Config) -> Dataset:
     unlabelled = None
     if config.unlabelled is not None:
         unlabelled, people = _unlabelled(config.unlabelled, config)
-        told = sorted(people & set(sets[2].subject.tolist()) - {""})
-        if told:
-            notices.append(
-                f"WARNING: {config.unlabelled} has people who are tested too ({', '.join(told)}): the figures are of "
-                "people whose movements, though not their labels, training has seen"
-            )
+        for found, what, spoilt in (
+            (sets[2], "are tested too", "the figures are of"), (sets[1], "calibrate too", "confidence is fitted on")
+        ):
+            told = sorted(people & set(found.subject.tolist()) - {""})
+            if told:
+                notices.append(
+                    f"WARNING: {config.unlabelled} has people who {what} ({', '.join(told)}): {spoilt} people whose "
+                    "movements, though not their labels, training has seen"
+                )
     return Dataset(
         file.name, labels, sets[0], sets[1], sets[2], split_name, max(1, len(wearers)), dict(file.meta),
         tuple(notices), unlabelled,
