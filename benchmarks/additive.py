@@ -84,8 +84,9 @@ def windows(config: Config, fold: str, left_out: str | None) -> tuple[tuple[str,
 def kmeans_codebook(layout: Layout, size: int, train: WindowSet, classes: int) -> ShapeCodebook:
     """The yardstick: codes are k-means centres of the shapes themselves, which draw themselves."""
     book = ShapeCodebook(layout, size, layout.points, classes, None).eval().requires_grad_(False)
-    book.encoder.linear.weight.copy_(torch.eye(layout.points))
-    book.decoder = torch.nn.Sequential()
+    (encoder,) = book.encoders
+    encoder.linear.weight.copy_(torch.eye(layout.points))
+    book.decoders[0] = torch.nn.Sequential()
     rows = torch.linspace(0, len(train) - 1, min(len(train), KMEANS_WINDOWS)).long()
     for pieces, codes in zip(book.pieces(train.x[rows]), book.books(), strict=True):
         model = MiniBatchKMeans(size, random_state=0, n_init=1, batch_size=4096).fit(pieces.shape[pieces.loud].numpy())

@@ -10,7 +10,7 @@ from mmvq_train.rundir import TrainedRun
 
 ZEROS: Final = "0" * 64
 # What the contract tells of a code: codes.json says more (the test behind its name), which no consumer asks for.
-CODE: Final = ("shape", "length_s", "usage", "sub_actions", "name")
+CODE: Final = ("shape", "length_s", "view", "usage", "sub_actions", "name")
 # Enter at .6: more likely than everything else together, with a margin; leave .15 lower, as silero-vad does.
 JUDGE: Final = {"enter": 0.6, "leave": 0.45, "min_duration_s": 5.0, "refractory_s": 0.0}
 

@@ -20,13 +20,14 @@ WORTH_TELLING: Final = 0.25  # of what the strongest reason counts
 AGREEING: Final = 0.5  # of the largest probability, for a tested name to be told
 STILL_G: Final = 0.02  # a deviation below which shapes are not judged either (DESIGN 5)
 TOUCHING_S: Final = 1e-3
-SHAPE_SEPARATOR: Final = "·"
+UNNAMED: Final = {"axes": "shape", "gravity": "shape along gravity", "rhythm": "rhythm"}
+SEPARATOR: Final = "·"
 
 
 @dataclass(frozen=True)
 class Piece:
     """t: session time of its start, length: both in seconds; codes: one an axis; p: of the sub-action; still: hardly
-    moves on any axis."""
+    moves on any axis; view: what of the piece the codes are of."""
 
     t: float
     length: float
@@ -36,13 +37,14 @@ class Piece:
     p: float | None
     contribution: float
     still: bool
+    view: str = "axes"
 
     @property
     def what(self) -> str:
         """In words, or its codes where there are none."""
         if self.still:
             return "hand nearly still"
-        return self.sub_action or "shape " + SHAPE_SEPARATOR.join(map(str, self.codes))
+        return self.sub_action or f"{UNNAMED.get(self.view, 'code')} {SEPARATOR.join(map(str, self.codes))}"
 
     def as_event(self) -> dict[str, Any]:
         """The entry of `because` (DESIGN 3.6)."""
@@ -137,4 +139,5 @@ def _piece(prediction: Prediction, metadata: Metadata, token: int, label: int, s
         p=p,
         contribution=float(prediction.contributions[token, label]),
         still=bool((prediction.attributes[token, :, 3] < STILL_G).all()),
+        view=metadata.code_views[codes[0]],
     )

@@ -20,7 +20,8 @@ RATES_HZ: Final = (1.0, 10_000.0)
 
 @dataclass(frozen=True)
 class Metadata:
-    """labels, sub_actions: names in the order of the model's outputs; code_names: a code's tested name, or None.
+    """labels, sub_actions: names in the order of the model's outputs; code_names: a code's tested name, or None;
+    code_views: what of a piece a code is of (axes, gravity, rhythm).
 
     window: samples; rate_hz: of the grid; bias: (classes,), what contributions add up with.
     """
@@ -36,6 +37,7 @@ class Metadata:
     unknown_threshold: float
     sub_actions: tuple[str, ...]
     code_names: tuple[str | None, ...]
+    code_views: tuple[str, ...]
     rule: Rule
 
     @property
@@ -69,6 +71,7 @@ def parse_metadata(text: bytes) -> Metadata:
     bias = tuple(_finite(value, "bias") for value in _list(raw, "bias", MOST_NAMES))
     if len(bias) != len(labels):
         raise ValueError(f"{len(bias)} values of bias for {len(labels)} labels")
+    codes = _list(raw, "codes", MOST_CODES)
     judge = raw.get("judge", {})
     if not isinstance(judge, Mapping):
         raise ValueError("judge is no object")
@@ -83,7 +86,8 @@ def parse_metadata(text: bytes) -> Metadata:
         temperature=_number(raw, "temperature", 1e-6, 1e6),
         unknown_threshold=_number(raw, "unknown_threshold", -math.inf, math.inf),
         sub_actions=_names(raw, "sub_actions"),
-        code_names=tuple(_code_name(code) for code in _list(raw, "codes", MOST_CODES)),
+        code_names=tuple(_code_name(code) for code in codes),
+        code_views=tuple(_name(code.get("view", "axes"), "codes") for code in codes),
         rule=parse_rule(judge),
     )
 

@@ -83,7 +83,7 @@ def test_metadata_have_every_key_of_the_contract(data: bytes, tiny_run: Path):
     assert found["labels"] == ["clapping", "jogging", "sitting", "walking"]
     assert len(found["bias"]) == CLASSES
     assert len(found["codes"]) == CODES
-    told = {"shape", "length_s", "usage", "sub_actions", "name"}  # and not the test behind the name
+    told = {"shape", "length_s", "view", "usage", "sub_actions", "name"}  # and not the test behind the name
     written = json.loads((tiny_run / "codes.json").read_text())["codes"]
     assert set(written[0]) == told | {"bits", "p"}
     assert found["codes"] == [{key: code[key] for key in told} for code in written]

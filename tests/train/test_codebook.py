@@ -140,7 +140,7 @@ def test_whole_windows_are_rebuilt_at_their_size_and_logits_have_a_value_a_class
 
 
 def test_the_encoder_keeps_lengths_so_that_z_cannot_grow():
-    encoder = ShapeCodebook(LAYOUT, 8, 4, 3, None).encoder
+    encoder = ShapeCodebook(LAYOUT, 8, 4, 3, None).encoders[0]
     with torch.no_grad():
         encoder.linear.weight.mul_(7).add_(0.3 * noise(4, 32))
     encoder.constrain()
@@ -213,7 +213,7 @@ def test_shapes_are_learnt_alone_before_text_and_labels_have_a_say(tmp_path):
     stage, _ = trained(targets(), tmp_path, alone=1.0, settled=0.0)
     fresh = CodebookStage(stage_config(), windows(), 3, targets()).model
     assert torch.equal(stage.model.text.project.weight, fresh.text.project.weight)
-    assert not torch.equal(stage.model.encoder.linear.weight, fresh.encoder.linear.weight)
+    assert not torch.equal(stage.model.encoders[0].linear.weight, fresh.encoders[0].linear.weight)
 
 
 def test_a_stage_does_not_go_on_from_a_checkpoint_that_would_run_code(tmp_path):
@@ -231,7 +231,7 @@ def test_a_stage_does_not_go_on_from_a_checkpoint_that_would_run_code(tmp_path):
 def test_codes_stand_still_while_their_readers_settle(tmp_path):
     one, _ = trained(targets(), tmp_path / "one", alone=0.5, settled=0.5)
     other, _ = trained(None, tmp_path / "other", alone=0.5, settled=0.5, label=50.0)
-    assert torch.equal(one.model.encoder.linear.weight, other.model.encoder.linear.weight)
+    assert torch.equal(one.model.encoders[0].linear.weight, other.model.encoders[0].linear.weight)
     assert torch.equal(one.model.books()[0].codes, other.model.books()[0].codes)
     fresh = CodebookStage(stage_config(), windows(), 3, targets()).model
     assert not torch.equal(one.model.code_action.weight, fresh.code_action.weight)

@@ -286,8 +286,8 @@ def test_a_sub_action_below_an_even_share_is_no_candidate():
 
 
 def test_a_code_is_written_as_the_run_directory_wants_it():
-    written = Code([[0.0] * 32], 1.0, 0.25, {3: 0.5}, None, 0.1, 0.5).as_json()
+    written = Code([[0.0] * 32], 1.0, "axes", 0.25, {3: 0.5}, None, 0.1, 0.5).as_json()
     assert written == {
-        "shape": [[0.0] * 32], "length_s": 1.0, "usage": 0.25, "sub_actions": {"3": 0.5}, "name": None, "bits": 0.1,
-        "p": 0.5,
+        "shape": [[0.0] * 32], "length_s": 1.0, "view": "axes", "usage": 0.25, "sub_actions": {"3": 0.5},
+        "name": None, "bits": 0.1, "p": 0.5,
     }  # fmt: skip

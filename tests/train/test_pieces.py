@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvq_train.pieces import POINTS, Layout, Pieces, resampling_matrix
+from mmvq_train.pieces import POINTS, Layout, Pieces, View, resampling_matrix, spectrum_matrix
 
 LAYOUT = Layout(20.0, 200, (0.5, 1.0, 2.0, 4.0, 10.0), (0.5, 1.0, 1.0, 1.0, 1.0))
 
@@ -113,3 +113,66 @@ def test_the_fourth_axis_is_the_magnitude():
     x = torch.tensor([0.3, 0.4, 1.2]).expand(1, 40, 3)
     [values] = Pieces(Layout(20.0, 40, (2.0,), (2.0,), axes=4))(x)
     assert torch.allclose(values.offset[0, 0], torch.tensor([0.3, 0.4, 1.2, 1.3]), atol=1e-5)
+
+
+TWICE: tuple[View, ...] = ("axes", "axes", "gravity", "gravity", "rhythm", "rhythm")
+VIEWS = Layout(20.0, 200, (1.0, 4.0) * 3, (1.0, 2.0) * 3, views=TWICE)
+
+
+def test_views_stand_one_after_the_other_and_each_alone_is_what_it_is_in_the_whole():
+    x = noise(2, 200, 3) * 0.3 + 0.5
+    assert VIEWS.part == [0, 0, 1, 1, 2, 2]
+    whole = Pieces(VIEWS)(x)
+    alone = [piece for part in VIEWS.parts() for piece in Pieces(part)(x)]
+    for one, other in zip(whole, alone, strict=True):
+        assert torch.equal(one.shape, other.shape) and torch.equal(one.scale, other.scale)
+    plain = Pieces(Layout(20.0, 200, (1.0, 4.0), (1.0, 2.0)))(x)
+    assert torch.equal(whole[1].shape, plain[1].shape)
+
+
+def test_the_view_of_gravity_is_the_same_however_the_watch_is_turned():
+    x = noise(3, 200, 3) * 0.3 + torch.tensor([0.2, -0.4, 0.9])
+    turn, _ = torch.linalg.qr(noise(3, 3, seed=1))
+    _, _, *own = Pieces(VIEWS)(x)
+    _, _, *turned = Pieces(VIEWS)(x @ turn)
+    for one, other in zip(own[:2], turned[:2], strict=True):
+        torch.testing.assert_close(one.shape, other.shape, atol=1e-4, rtol=0)
+        torch.testing.assert_close(one.offset, other.offset, atol=1e-5, rtol=0)
+    assert not torch.allclose(own[2].shape, turned[2].shape, atol=0.1)  # the axes' spectra are not
+
+
+def test_curves_by_gravity_of_a_swing_along_and_one_across_it():
+    t = torch.arange(200) / 20
+    wave = 0.2 * torch.sin(2 * torch.pi * t)
+    along = torch.stack([torch.zeros(200), torch.zeros(200), 1 + wave], dim=1)
+    across = torch.stack([wave, torch.zeros(200), torch.ones(200)], dim=1)
+    by_gravity = Pieces(VIEWS.parts()[1])
+    first, second = (by_gravity(x[None])[1] for x in (along, across))
+    torch.testing.assert_close(first.offset[0, 0], torch.tensor([1.0, 0.0, 1.0]), atol=2e-3, rtol=0)
+    torch.testing.assert_close(first.scale[0, 0], torch.tensor([0.1414, 0.0, 0.1414]), atol=2e-3, rtol=0)
+    # Across, the distance from the vertical swings: |sin| has mean 2/π and deviation √(1/2 − 4/π²).
+    torch.testing.assert_close(second.offset[0, 0, :2], torch.tensor([1.0, 0.2 * 0.6366]), atol=3e-3, rtol=0)
+    torch.testing.assert_close(second.scale[0, 0, :2], torch.tensor([0.0, 0.2 * 0.3078]), atol=3e-3, rtol=0)
+
+
+@pytest.mark.parametrize("waves", [3, 11, 27])
+def test_the_view_of_rhythm_peaks_at_the_frequency_whenever_in_the_piece_it_comes(waves: int):
+    rhythm = Pieces(VIEWS.parts()[2])
+    t = torch.arange(200) / 80 * waves  # so many waves in a piece of 4 s, which has 40 bins
+    curves = [rhythm(0.3 * torch.sin(2 * torch.pi * (t + late))[None, :, None].expand(-1, -1, 3))[1].shape[0, 0, 0]
+              for late in (0.0, 0.3)]
+    torch.testing.assert_close(*curves, atol=1e-2, rtol=0)
+    assert abs(int(curves[0].argmax()) - (waves - 0.5) * POINTS / 40) <= 1
+    assert curves[0].mean().abs() < 1e-5
+
+
+@pytest.mark.parametrize("samples", [10, 20, 80])
+def test_a_spectrum_adds_up_to_the_variance(samples: int):
+    x = noise(4000, samples, seed=2)
+    power = (x @ spectrum_matrix(samples).flatten(1)).unflatten(-1, (2, -1)).square().sum((1, 2))
+    assert power.mean().item() == pytest.approx(1 + 1 / samples, abs=0.12)
+
+
+def test_a_quiet_piece_has_a_flat_rhythm():
+    quiet, loud = (Pieces(VIEWS.parts()[2])(size * noise(1, 200, 3))[1].shape.abs().max() for size in (0.001, 0.1))
+    assert quiet < 0.1 * loud

@@ -154,7 +154,7 @@ def test_five_lengths_of_64_codes_and_64_sub_actions_stay_under_three_megabytes(
     actions = torch.rand_like(judged.sub_actions).pow(8)
     judged = replace(judged, codes=torch.randint_like(judged.codes, 64), sub_actions=actions)
     shape = [round(float(v), 3) for v in np.sin(np.arange(32))]
-    codes = [Code([shape], n, 1 / 64, {0: 0.5}, None) for n in config.pieces.lengths_s for _ in range(64)]
+    codes = [Code([shape], n, "axes", 1 / 64, {0: 0.5}, None) for n in config.pieces.lengths_s for _ in range(64)]
     text, page = write(
         tmp_path, trained, codebook=codebook, student=student, judged=judged, codes=codes, test=test, entries=entries
     )

@@ -65,7 +65,7 @@ def test_the_first_copy_is_the_window_itself_and_the_others_are_turned():
 def test_the_map_learns_the_codes_that_the_encoder_chooses():
     frozen, x = codebook(LAYOUT), noise(200, 80, 3)
     with torch.no_grad():  # an encoder that a linear map can only come near to
-        frozen.encoder.bend[-1].weight.copy_(noise(*frozen.encoder.bend[-1].weight.shape))
+        frozen.encoders[0].bend[-1].weight.copy_(noise(*frozen.encoders[0].bend[-1].weight.shape))
     student = Student(LAYOUT, 8, 4, 3, 4, 16, 5).eval()
     student.adopt(frozen)
 
@@ -99,14 +99,14 @@ def test_training_moves_the_student_and_leaves_its_codes_and_the_codebook(teache
     stage, frozen = made(teachers=teachers, text=text)
     codes, weights = stage.student.codes.clone(), {k: v.clone() for k, v in stage.student.named_parameters()}
     before = {k: v.clone() for k, v in frozen.state_dict().items()}
-    assert (stage.method is None) == (teachers == 0)
+    assert (len(stage.methods) == 0) == (teachers == 0)
     fit(stage, "student", tmp_path, "cpu", average=0.5)
     assert torch.equal(stage.student.codes, codes)
     assert all(torch.equal(v, before[k]) for k, v in frozen.state_dict().items())
     # Averaging rounds, so that weights which nothing moves differ in the last digits.
     moved = {k for k, v in stage.student.named_parameters() if not torch.allclose(v, weights[k], atol=1e-5)}
     still = set(weights) - moved
-    assert still == {"map.weight"} | (set() if text else {"act.linear.weight", "act.linear.bias"})
+    assert still == {"maps.0.weight"} | (set() if text else {"act.linear.weight", "act.linear.bias"})
 
 
 @pytest.mark.parametrize(

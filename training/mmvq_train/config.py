@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from mmvq_bridge.command import BadInput
-from mmvq_train.pieces import POINTS, Layout
+from mmvq_train.pieces import POINTS, Layout, View
 from mmvq_train.text.bank import TextKind
 
 Accelerator = Literal["auto", "cpu", "gpu"]
@@ -29,6 +29,9 @@ class PiecesConfig:
     """Seconds between pieces of each length."""
     magnitude: bool = False
     """Take |a| as a fourth axis."""
+    views: tuple[View, ...] = ("axes",)
+    """What of a piece is coded, each by tokens of its own, which learn apart and add up: axes (the curves of x, y, z),
+    gravity (along the piece's mean, across it, and the magnitude), rhythm (the spectra of x, y, z)."""
 
 
 @dataclass(frozen=True)
@@ -254,8 +257,11 @@ class Config:
     def layout(self) -> Layout:
         """The pieces; lengths beyond the window shrink to it, and doubled ones go."""
         pairs = {min(n, self.window_s): h for n, h in zip(self.pieces.lengths_s, self.pieces.hops_s, strict=True)}
-        axes = 4 if self.pieces.magnitude else 3
-        return Layout(self.rate_hz, self.window, tuple(pairs), tuple(pairs.values()), axes, self.codebook.joint)
+        axes, views = 4 if self.pieces.magnitude else 3, self.pieces.views
+        return Layout(
+            self.rate_hz, self.window, tuple(pairs) * len(views), tuple(pairs.values()) * len(views), axes,
+            self.codebook.joint, views=tuple(view for view in views for _ in pairs),
+        )
 
     def check(self) -> None:
         """Raise BadInput, in one line, for what cannot be meant."""
@@ -275,6 +281,19 @@ class Config:
                 "--pieces.lengths-s and --pieces.hops-s differ in number, or are empty",
             ),
             (all(0 < span < math.inf for span in spans), "--pieces lengths and hops must be over 0"),
+            (
+                "rhythm" not in self.pieces.views or min(self.pieces.lengths_s) * self.rate_hz >= 4,
+                "--pieces.views rhythm needs pieces of at least 4 samples",
+            ),
+            (len(set(self.pieces.views)) == len(self.pieces.views) > 0, "--pieces.views are empty, or one comes twice"),
+            (
+                self.pieces.views == ("axes",) or not (self.pieces.magnitude or self.codebook.joint),
+                "--pieces.magnitude and --codebook.joint go with --pieces.views axes alone",
+            ),
+            (
+                len(self.pieces.views) == 1 or not self.workspace.frozen,
+                "--workspace.frozen keeps one workspace's slots: it goes with one of --pieces.views",
+            ),
             *(
                 (t.depth >= 10 and t.depth % 6 == 4, f"teacher {t.name} of depth {t.depth}: give 10, 16, 22, 28 or "
                  "another 6n + 4")

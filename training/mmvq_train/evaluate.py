@@ -89,6 +89,7 @@ def codebook_figures(
         centres = _kmeans(train, codebook.pieces, i, size)
         lengths.append({
             "length_s": layout.lengths_s[i],
+            "view": layout.view(i),
             "codes": size,
             "used": int(codes.unique().numel()),
             "perplexity": perplexity(codes, size),
@@ -181,7 +182,7 @@ def ablation_rows(student: Student, judged: Judged, data: WindowSet, classes: in
     for i, part in enumerate(judged.contributions.split(student.layout.counts, dim=1)):
         left = judged.logits - part.sum(1)
         rows.append({
-            "without": f"pieces of {student.layout.lengths_s[i]:g} s",
+            "without": f"pieces of {student.layout.called(i)}",
             "macro_f1": accuracy(left.argmax(-1), data, classes)["macro_f1"],
         })
     blinded = copy.deepcopy(student)

@@ -30,7 +30,7 @@ from torch import Tensor
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.data import WindowSet
 from mmvq_train.evaluate import Judged
-from mmvq_train.pieces import POINTS
+from mmvq_train.pieces import POINTS, View
 from mmvq_train.student.model import Student
 
 PERMUTATIONS: Final = 500
@@ -43,13 +43,14 @@ ROUNDING: Final = 1e-6  # in deviations: two swaps that come to the same differ 
 
 @dataclass(frozen=True)
 class Code:
-    """shape: a curve of 32 points for every axis that the code draws (1, or 3 of a joint code); usage: share of its
-    length's pieces; sub_actions: {index: p(m | code)}, the largest; bits: its specific information, KL(p(m | code) ‖
-    p(m)), as measured, so also by chance (nothing is taken off); p: how often chance has a larger statistic in any
-    code. Without text bits and p are None."""
+    """shape: a curve of 32 points for every axis that the code draws (1, or 3 of a joint code), over time, or over
+    frequency where the view is rhythm; usage: share of its length's pieces; sub_actions: {index: p(m | code)}, the
+    largest; bits: its specific information, KL(p(m | code) ‖ p(m)), as measured, so also by chance (nothing is taken
+    off); p: how often chance has a larger statistic in any code. Without text bits and p are None."""
 
     shape: list[list[float]]
     length_s: float
+    view: View
     usage: float
     sub_actions: dict[int, float]
     name: str | None
@@ -61,6 +62,7 @@ class Code:
         return {
             "shape": self.shape,
             "length_s": self.length_s,
+            "view": self.view,
             "usage": self.usage,
             "sub_actions": {str(k): v for k, v in self.sub_actions.items()},
             "name": self.name,
@@ -131,6 +133,7 @@ def describe_codes(
             out.append(Code(
                 [[round(v, 3) for v in curve] for curve in shapes[k].tolist()],
                 layout.lengths_s[i],
+                layout.view(i),
                 round(float(usage[k]), 5),
                 {int(m): round(float(v), 4) for v, m in zip(top.values, top.indices, strict=True)},
                 entries[int(told[i].candidate[k])] if told and named else None,

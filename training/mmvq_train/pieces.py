@@ -5,11 +5,14 @@
   its mean taken off and its deviation divided out: that is the *shape*. What was taken off is kept, in g: `offset`
   (posture) and `scale` (intensity), which instance normalisation alone would throw away.
 - Axis by axis, or jointly: a joint shape keeps how the axes move against each other, and is divided by one deviation.
+- The same pieces may be looked at in several views, each by tokens of its own: `axes` as above; `gravity`, the curves
+  along the piece's own mean, across it, and of the magnitude, the same however the watch is turned; `rhythm`, the
+  spectrum of every axis, the same whenever in the piece a movement comes.
 - Everything is a gather and a matrix product, so that the exported graph stays small.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,9 @@ from torch import Tensor, nn
 POINTS: Final = 32
 # Deviations below this, in g, are sensor noise: 2 % of gravity, a few counts of a ±2 g 8 bit part.
 QUIET_G: Final = 0.02
+SMALL: Final = 1e-12  # keeps the slope of a root finite at zero
+
+View = Literal["axes", "gravity", "rhythm"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Layout:
     """Which pieces a window has. Lengths and hops in seconds, one hop a length.
 
     axes: curves of a piece; one more than `channels` adds the magnitude. joint: one shape for all axes of a piece.
+    views: one a length, or none where all are of the axes; a length comes once for every view of it, one view's lengths
+    after the other's.
     """
 
     rate_hz: float
@@ -35,6 +43,32 @@ class Layout:
     axes: int = 3
     joint: bool = False
     channels: int = 3
+    views: tuple[View, ...] = ()
+
+    def view(self, length: int) -> View:
+        """What is looked at of the pieces of the `length`-th length."""
+        return self.views[length] if self.views else "axes"
+
+    def called(self, length: int) -> str:
+        """The `length`-th length for people: 1 s, or where there are several views, 1 s, rhythm."""
+        seconds = f"{self.lengths_s[length]:g} s"
+        return seconds if len(set(self.part)) == 1 else f"{seconds}, {self.view(length)}"
+
+    @property
+    def part(self) -> list[int]:
+        """For every length the number of its view, counted from 0."""
+        views = [self.view(i) for i in range(len(self.lengths_s))]
+        known = list(dict.fromkeys(views))
+        return [known.index(view) for view in views]
+
+    def parts(self) -> "list[Layout]":
+        """Each view by itself."""
+        found = []
+        for number in range(max(self.part) + 1):
+            own = [i for i, part in enumerate(self.part) if part == number]
+            lengths, hops = (tuple(spans[i] for i in own) for spans in (self.lengths_s, self.hops_s))
+            found.append(replace(self, lengths_s=lengths, hops_s=hops, views=(self.view(own[0]),) * len(own)))
+        return found
 
     @property
     def streams(self) -> int:
@@ -68,7 +102,7 @@ class Layout:
 
     @property
     def tokens(self) -> int:
-        """Tokens of a window, shortest length first, in order of time within a length."""
+        """Tokens of a window: view by view, shortest length first, in order of time within a length."""
         return sum(self.counts)
 
     def spans_s(self) -> npt.NDArray[np.float32]:
@@ -84,7 +118,7 @@ class Layout:
 @dataclass(frozen=True)
 class PieceValues:
     """The pieces of one length. shape (B, T, streams, 32·curves), about unit deviation; offset and scale (B, T, A) in
-    g."""
+    g, of the curves that the view looks at."""
 
     shape: Tensor
     offset: Tensor
@@ -113,6 +147,18 @@ def resampling_matrix(samples: int, points: int = POINTS) -> Tensor:
     return torch.tensor(matrix.reshape(points, -1, samples).mean(axis=1).T, dtype=torch.float16).float()
 
 
+def spectrum_matrix(samples: int) -> Tensor:
+    """(samples, 2, bins): cosines and sines under a Hann window, a bin a whole wave in the piece, up to half the rate.
+
+    Squares of both, added up over the bins, come to the variance of the piece, but for what the window leaks.
+    """
+    t = torch.arange(samples, dtype=torch.float64)
+    phase = 2 * torch.pi * t[:, None] * torch.arange(1, samples // 2 + 1) / samples
+    window = torch.hann_window(samples, dtype=torch.float64)[:, None]
+    norm = 2**0.5 / (samples * window.square().mean().sqrt())
+    return (torch.stack([phase.cos() * window, phase.sin() * window], dim=1) * norm).half().float()
+
+
 class Pieces(nn.Module):
     """(B, window, channels) in g -> for every length its PieceValues."""
 
@@ -120,22 +166,31 @@ class Pieces(nn.Module):
         super().__init__()
         self.layout = layout
         for i in range(len(layout.lengths_s)):
-            index = torch.tensor(layout.starts(i))[:, None] + torch.arange(layout.samples(i))[None]
+            samples = layout.samples(i)
+            index = torch.tensor(layout.starts(i))[:, None] + torch.arange(samples)[None]
             self.register_buffer(f"index_{i}", index, persistent=False)
-            self.register_buffer(f"matrix_{i}", resampling_matrix(layout.samples(i)), persistent=False)
+            if layout.view(i) == "rhythm":
+                self.register_buffer(f"wave_{i}", spectrum_matrix(samples).flatten(1), persistent=False)
+                samples //= 2
+            self.register_buffer(f"matrix_{i}", resampling_matrix(samples), persistent=False)
 
     def forward(self, x: Tensor) -> list[PieceValues]:
         """Cut, measure and normalise."""
         if self.layout.axes > self.layout.channels:
-            x = torch.cat([x, (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()], dim=-1)
+            x = torch.cat([x, (x.square().sum(-1, keepdim=True) + SMALL).sqrt()], dim=-1)
         return [self._values(x.transpose(1, 2), i) for i in range(len(self.layout.lengths_s))]
 
     def _values(self, x: Tensor, length: int) -> PieceValues:
-        index = self.get_buffer(f"index_{length}")
+        index, view = self.get_buffer(f"index_{length}"), self.layout.view(length)
         raw = x.index_select(2, index.flatten()).unflatten(2, index.shape).transpose(1, 2)  # (B, T, A, n)
+        if view == "gravity":
+            raw = _by_gravity(raw)
         offset = raw.mean(-1)
         centred = raw - offset[..., None]
-        scale = (centred.square().mean(-1) + 1e-12).sqrt()
+        variance = centred.square().mean(-1) + SMALL
+        scale = variance.sqrt()
+        if view == "rhythm":
+            return PieceValues(self._spectrum(centred, variance, length), offset, scale)
         shape = centred @ self.get_buffer(f"matrix_{length}")
         shape = shape - shape.mean(-1, keepdim=True)
         if self.layout.joint:
@@ -143,6 +198,24 @@ class Pieces(nn.Module):
         # Quiet pieces keep a small shape instead of noise blown up to full size.
         shape = shape * (shape.square().mean(-1, keepdim=True) + QUIET_G**2).rsqrt()
         return PieceValues(shape, offset, scale)
+
+    def _spectrum(self, centred: Tensor, variance: Tensor, length: int) -> Tensor:
+        """Amplitude at 32 frequencies from one wave a piece to half the rate, less its mean, (B, T, A, 32): an even
+        spectrum is one throughout before that. What sensor noise there may be counts as of no frequency."""
+        waves = (centred @ self.get_buffer(f"wave_{length}")).unflatten(-1, (2, -1))
+        power = waves.square().sum(-2)
+        share = power * (power.shape[-1] / (variance + QUIET_G**2))[..., None]
+        curve = (share + SMALL).sqrt() @ self.get_buffer(f"matrix_{length}")
+        return curve - curve.mean(-1, keepdim=True)
+
+
+def _by_gravity(raw: Tensor) -> Tensor:
+    """Curves of x, y, z (B, T, 3, n) in g -> along the piece's mean, across it, and their magnitude."""
+    mean = raw.mean(-1, keepdim=True)
+    along = (raw * mean).sum(-2) * (mean.square().sum(-2) + SMALL).rsqrt()
+    squares = raw.square().sum(-2)
+    across = (squares - along.square()).clamp_min(0)
+    return torch.stack([along, (across + SMALL).sqrt(), (squares + SMALL).sqrt()], dim=-2)
 
 
 class LaidInTime(nn.Module):

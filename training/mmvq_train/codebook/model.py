@@ -11,8 +11,8 @@
 
 - Method 2 of MMVQShape (SYSTEMS 2): the *quantised code* predicts the sub-action, so each code itself has a shape and a
   meaning. Method 1 lets the token predict it before it is quantised. Either, or both.
-- One shape encoder and decoder for all lengths and axes; one codebook a length, as a second and ten seconds of
-  movement have different shapes.
+- One shape encoder and decoder a view, for all its lengths and axes; one codebook a length, as a second and ten seconds
+  of movement have different shapes.
 - The prototypes of the action decoder are the texts' embeddings, projected: similar sub-actions share strength.
 """
 
@@ -74,8 +74,11 @@ class ShapeCodebook(nn.Module):
         self.layout = layout
         self.method = method
         self.pieces = Pieces(layout)
-        self.encoder = ShapeEncoder(layout.points, dim, bend)
-        self.decoder = nn.Sequential(nn.Linear(dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, layout.points))
+        views = range(len(layout.parts()))
+        self.encoders = nn.ModuleList(ShapeEncoder(layout.points, dim, bend) for _ in views)
+        self.decoders = nn.ModuleList(
+            nn.Sequential(nn.Linear(dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, layout.points)) for _ in views
+        )
         count = len(layout.lengths_s)
         self.codebooks = nn.ModuleList(Codebook(size, dim) for _ in range(count))
         features = layout.streams * dim + 2 * layout.axes
@@ -96,7 +99,18 @@ class ShapeCodebook(nn.Module):
     def encode(self, x: Tensor) -> tuple[list[PieceValues], list[Tensor]]:
         """(B, window, channels) -> pieces and z (B, T, S, d) of every length; S: streams."""
         pieces: list[PieceValues] = self.pieces(x)
-        return pieces, [self.encoder(p.shape) for p in pieces]
+        return pieces, [self.encoders[k](p.shape) for k, p in zip(self.layout.part, pieces, strict=True)]
+
+    def draw(self, i: int, z: Tensor) -> Tensor:
+        """Shapes (..., 32·curves) of z (..., d) of the i-th length, quantised or not."""
+        shapes: Tensor = self.decoders[self.layout.part[i]](z)
+        return shapes
+
+    def constrain(self) -> None:
+        """After a step of the optimiser: every encoder's projection back to what keeps lengths."""
+        for encoder in self.encoders:
+            assert isinstance(encoder, ShapeEncoder)
+            encoder.constrain()
 
     def quantise(self, z: list[Tensor]) -> list[Quantised]:
         """z of every length through its codebook."""
@@ -178,7 +192,8 @@ class ShapeCodebook(nn.Module):
 
     def code_shapes(self) -> list[Tensor]:
         """What each code looks like, (K, 32·curves) for every length, each curve of zero mean."""
-        drawn = [self.decoder(book.codes).unflatten(-1, (self.layout.curves, -1)) for book in self.books()]
+        curves = self.layout.curves
+        drawn = [self.draw(i, book.codes).unflatten(-1, (curves, -1)) for i, book in enumerate(self.books())]
         return [(d - d.mean(-1, keepdim=True)).flatten(1) for d in drawn]
 
     def books(self) -> list[Codebook]:

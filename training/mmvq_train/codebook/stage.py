@@ -63,7 +63,8 @@ class CodebookStage(Stage):
         features = model.features(pieces, [q.z for q in quantised])
         hidden = model.hidden(features, [q.codes for q in quantised])
         shape = torch.stack([
-            (model.decoder(q.z) - p.shape).square().mean(-1).mean() for p, q in zip(pieces, quantised, strict=True)
+            (model.draw(i, q.z) - p.shape).square().mean(-1).mean()
+            for i, (p, q) in enumerate(zip(pieces, quantised, strict=True))
         ]).mean()
         losses = {"shape": shape, "whole": F.mse_loss(model.rebuild(features, hidden), batch.x)}
         broken = self.floor.broken(shape, alone)
@@ -86,7 +87,7 @@ class CodebookStage(Stage):
         self.clip_gradients(optimiser.optimizer, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
         optimiser.step()
         if balanced is not None:
-            model.encoder.constrain()
+            model.constrain()
         schedule.step()
         commitment = torch.stack([q.commitment for q in quantised]).mean()
         self.note(

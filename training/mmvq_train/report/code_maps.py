@@ -37,7 +37,7 @@ def wearer_maps(t: Tested) -> dict[str, Any]:
                 for row, k in zip(rows, order, strict=True)]
         # A code that half of all pieces get would wash out the others: darkness is the root of the share.
         maps.append({
-            "length_s": t.student.layout.lengths_s[i],
+            "length": t.student.layout.called(i),
             "shown": len(order),
             "everyone": int((users == len(names)).sum()),
             "one": int((users == 1).sum()),
@@ -62,7 +62,7 @@ def activity_maps(t: Tested) -> dict[str, Any]:
         told = [[f"code {row.index}, {label}: {_counted(use, c, k)}, {percent(float(use.spread[k, c]))} of the row"
                  for c, label in enumerate(t.labels)] for row, k in zip(rows, order, strict=True)]
         maps.append({
-            "length_s": t.student.layout.lengths_s[i],
+            "length": t.student.layout.called(i),
             "shown": len(order),
             "few": int((use.count.sum(0) > 0).sum()) - len(order),
             "drawing": cell_map(use.spread[order] / top, rows, t.labels, told, _title(t, i, "activity")),
@@ -92,7 +92,7 @@ def sub_action_maps(t: Tested) -> dict[str, Any] | None:
         names = [t.codes[row.index].name for row in rows]
         tested = [(r, t.entries.index(name)) for r, name in enumerate(names) if name in t.entries]
         maps.append({
-            "length_s": layout.lengths_s[i],
+            "length": layout.called(i),
             "shown": len(order),
             "telling": int((level > 0).any(1).sum()),
             "drawing": shade_map(
@@ -111,14 +111,14 @@ def evidence_charts(t: Tested) -> dict[str, Any]:
     bounds, seconds = np.cumsum(layout.counts)[:-1], layout.window / layout.rate_hz
     panels = []
     for i, (value, span) in enumerate(zip(np.split(weight, bounds), np.split(spans, bounds), strict=True)):
-        name = f"{layout.lengths_s[i]:g} s"
+        name = layout.called(i)
         told = [f"{name} from {start:.1f} s: {number(float(v))}" for start, v in zip(span[:, 0], value, strict=True)]
         # A column reaches to the next; a lone piece, the whole window, still gets a column, not a wall.
         wide = float(np.diff(span[:, 0]).min(initial=min(span[0, 1], seconds / LONE)))
         panels.append(Panel(name, number(float(value.mean())), span[:, 0], wide, value, told))
     rows = [
-        {"length_s": length, "pieces": count, "share": float(share)}
-        for length, count, share in zip(layout.lengths_s, layout.counts, shares(weight, layout.counts), strict=True)
+        {"length": layout.called(i), "pieces": count, "share": float(share)}
+        for i, (count, share) in enumerate(zip(layout.counts, shares(weight, layout.counts), strict=True))
     ]
     title = "Mean size of a contribution by start and length of its piece"
     return {"drawing": time_columns(panels, seconds, title), "rows": rows}
@@ -144,7 +144,7 @@ def _rows(t: Tested, length: int, order: Sequence[int], pieces: Ints, more: Sequ
 
 
 def _title(t: Tested, length: int, columns: str) -> str:
-    return f"Codes of {t.student.layout.lengths_s[length]:g} s by {columns}"
+    return f"Codes of {t.student.layout.called(length)} by {columns}"
 
 
 def _tenths(share: float) -> float:

@@ -84,6 +84,7 @@ def write_report(
         ],
         axes=list(zip(AXES, AXIS_NAMES, strict=True))[: student.layout.axes],
         joint=student.layout.joint,
+        views=len(student.parts()) > 1,
         with_text=tested.with_text,
     )
 
@@ -149,14 +150,15 @@ def _lengths(metrics: dict[str, Any], t: Tested) -> list[dict[str, Any]]:
     size = t.student.size
     figures = metrics.get("codebook", {}).get("lengths", [])
     out = []
-    for i, length_s in enumerate(t.student.layout.lengths_s):
+    for i in range(len(t.student.layout.lengths_s)):
+        length = t.student.layout.called(i)
         order = sorted(range(i * size, (i + 1) * size), key=lambda k: -t.codes[k].usage)
         usage = [t.codes[k].usage for k in order]
         titles = [f"code {k}: {percent(t.codes[k].usage, 2)}" for k in order]
         out.append({
-            "length_s": length_s,
+            "length": length,
             "figures": figures[i] if i < len(figures) else {},
-            "bars": columns(usage, titles, 1 / size, f"Use of the codes of {length_s:g} s, most used first"),
+            "bars": columns(usage, titles, 1 / size, f"Use of the codes of {length}, most used first"),
             "codes": [_card(k, t) for k in order],
         })
     return out

@@ -103,7 +103,7 @@ def _whole(t: Tested, row: int, x: Tensor, rebuilt: Tensor, example: dict[str, A
     for i, tokens in enumerate(np.split(np.arange(layout.tokens), np.cumsum(layout.counts)[:-1])):
         lane = lanes(spans[tokens, 0].astype(float), layout.samples(i) / layout.rate_hz)
         first = len(rows)
-        rows += [(f"{layout.lengths_s[i]:g} s" if n == 0 else "", []) for n in range(max(lane) + 1)]
+        rows += [(layout.called(i) if n == 0 else "", []) for n in range(max(lane) + 1)]
         for token, place in zip(tokens.tolist(), lane, strict=True):
             value = float(counted[token])
             start, length = (float(v) for v in spans[token])

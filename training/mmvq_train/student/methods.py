@@ -27,7 +27,7 @@ from mmvq_train.distil.losses import (
     similarity_preserving,
 )
 from mmvq_train.distil.weights import Agent, agent_state, confidence_weights, entropy_weights, equal_weights
-from mmvq_train.student.model import Student
+from mmvq_train.student.model import Part
 from mmvq_train.teachers import POSITIONS, Knowledge
 from mmvq_train.workspace import (
     DynamicCoefficients,
@@ -82,8 +82,8 @@ class Method(nn.Module, ABC):
         """What teachers count by now, where that moves: to be drawn over epochs."""
         return {}
 
-    def finish(self, student: Student) -> None:
-        """What the student takes over when training is done."""
+    def finish(self, part: Part, bias: Tensor) -> None:
+        """What that part of the student takes over when training is done, and the student's bias."""
 
 
 class Answers(Method):
@@ -199,11 +199,10 @@ class Reused(Method):
     A sum of tokens and then one matrix, so contributions still add up to the label. Labels are not looked at.
     """
 
-    def __init__(self, recipe: StudentConfig, student: Student, classifier: nn.Linear, wanted: int) -> None:
+    def __init__(self, recipe: StudentConfig, part: Part, classifier: nn.Linear, wanted: int) -> None:
         super().__init__(recipe, 0.0)
-        self.counts, self.share = student.layout.counts, student.share
-        width = student.heads()[0].in_features
-        self.regress = nn.ModuleList(Regressor(width, wanted) for _ in self.counts)
+        self.counts, self.share = part.layout.counts, part.share
+        self.regress = nn.ModuleList(Regressor(head.in_features, wanted) for head in part.heads)
         # In a tuple, so that the teacher's is neither trained nor saved here.
         self.classifier = (classifier,)
 
@@ -214,14 +213,14 @@ class Reused(Method):
         return {"features": feature_distance(torch.stack(said).sum(0), seen.pooled[0]).mean()}
 
     @torch.no_grad()
-    def finish(self, student: Student) -> None:
+    def finish(self, part: Part, bias: Tensor) -> None:
         """Heads = the teacher's classifier after the regressors."""
         (classifier,) = self.classifier
-        for head, one in zip(student.heads(), self.regress, strict=True):
+        for head, one in zip(part.heads, self.regress, strict=True):
             assert isinstance(one, Regressor)
             head.weight.copy_(classifier.weight @ one.linear.weight)
             head.bias.copy_(classifier.weight @ one.linear.bias)
-        student.bias.copy_(classifier.bias)
+        bias.copy_(classifier.bias)
 
 
 class Workspace(Method):
@@ -263,16 +262,18 @@ class Workspace(Method):
 
 
 def make_method(
-    recipe: StudentConfig, workspace: WorkspaceConfig, student: Student, knowledge: Sequence[Knowledge]
+    recipe: StudentConfig, workspace: WorkspaceConfig, part: Part, reader: nn.Module | None,
+    knowledge: Sequence[Knowledge],
 ) -> Method:
-    """The configured one. Raises BadInput if it cannot learn from these teachers."""
-    name, reader = recipe.method, student.reader
-    sizes = Sizes(len(student.layout.counts) * student.heads()[0].in_features,
-                  [k.tokens.shape[-1] for k in knowledge], student.heads()[0].out_features)
+    """The configured one, for a part of the student. Raises BadInput if it cannot learn from these teachers."""
+    name, head = recipe.method, part.heads[0]
+    sizes = Sizes(
+        len(part.heads) * head.in_features, [k.tokens.shape[-1] for k in knowledge], head.out_features
+    )
     if name == "simkd":
         if knowledge[0].classifier is None:
             raise BadInput("--student.method simkd takes over the first teacher's classifier; name a net first")
-        return Reused(recipe, student, knowledge[0].classifier, knowledge[0].pooled.shape[-1])
+        return Reused(recipe, part, knowledge[0].classifier, knowledge[0].pooled.shape[-1])
     if name in ("kd", "ebkd"):
         return Answers(recipe, by_entropy=name == "ebkd")
     if name in ("at", "sp"):

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvq_train.codebook.model import ShapeCodebook, attribute_inputs
+from mmvq_train.codebook.model import ShapeCodebook, ShapeEncoder, attribute_inputs
 from mmvq_train.codebook.quantiser import margins, nearest
 from mmvq_train.codebook.text import TEXT_DIM
 from mmvq_train.config import Config
@@ -41,6 +41,19 @@ class StudentOutput:
     actions: Tensor
     embeddings: Tensor
     z: Tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tokens of one view of pieces: a student by themselves, which learns apart from the others.
+
+    layout: of nothing else; tokens: which these are of all; of every length its head, and share, what that counts.
+    """
+
+    layout: Layout
+    tokens: slice
+    heads: list[nn.Linear]
+    share: list[float]
 
 
 class ActionHead(nn.Module):
@@ -85,7 +98,7 @@ class Student(nn.Module):
         self.layout = layout
         self.pieces = Pieces(layout)
         lengths = len(layout.lengths_s)
-        self.map = nn.Linear(layout.points, dim, bias=False)
+        self.maps = nn.ModuleList(nn.Linear(layout.points, dim, bias=False) for _ in layout.parts())
         self.register_buffer("codes", torch.zeros(lengths, size, dim))
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("threshold", torch.zeros(()))
@@ -106,14 +119,17 @@ class Student(nn.Module):
         self.contribute = nn.ModuleList(nn.Linear(width, classes) for _ in range(lengths))
         self.act: ActionHead | nn.Linear = ActionHead(width, actions)
         self.bias = nn.Parameter(torch.zeros(classes))
-        # Long pieces are few: every length has the same say at the start, and learns its own by its weights.
-        self.share = [4.0 / count for count in layout.counts]
+        # Long pieces are few: every length has the same say at the start, and learns its own by its weights. The whole
+        # is the mean of its parts.
+        self.share = [4.0 / (count * len(layout.parts())) for count in layout.counts]
 
     @torch.no_grad()
     def adopt(self, codebook: ShapeCodebook) -> None:
         """Take the frozen codes, the encoder's linear part as the map's start, and the sub-actions' prototypes."""
         self.codes.copy_(torch.stack([book.codes for book in codebook.books()]))
-        self.map.weight.copy_(codebook.encoder.linear.weight)
+        for own, encoder in zip(self.maps, codebook.encoders, strict=True):
+            assert isinstance(own, nn.Linear) and isinstance(encoder, ShapeEncoder)
+            own.weight.copy_(encoder.linear.weight)
         if codebook.text is not None and isinstance(self.act, ActionHead):
             self.act.prototypes.copy_(codebook.text.prototypes())
 
@@ -130,8 +146,13 @@ class Student(nn.Module):
 
     def tokens(self, pieces: list[PieceValues]) -> tuple[Tensor, Tensor]:
         """All that the networks see of windows: codes (B, T, S), attributes as they like them (B, T, A, 2)."""
-        codes = [nearest(self.map(p.shape), self.codes[i]) for i, p in enumerate(pieces)]
+        codes = [nearest(self.place(i, p.shape), self.codes[i]) for i, p in enumerate(pieces)]
         return torch.cat(codes, dim=1), torch.cat([attribute_inputs(p) for p in pieces], dim=1)
+
+    def place(self, i: int, shape: Tensor) -> Tensor:
+        """z (..., d) of shapes (..., 32·curves) of the i-th length, by the map of their view."""
+        z: Tensor = self.maps[self.layout.part[i]](shape)
+        return z
 
     def said(self, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         """Contributions (B, T, C) and embeddings (B, T, width) of `tokens`."""
@@ -141,7 +162,7 @@ class Student(nn.Module):
         return torch.cat(contributions, dim=1), torch.cat(embeddings, dim=1)
 
     def _length(self, i: int, piece: PieceValues) -> dict[str, Tensor]:
-        z = self.map(piece.shape)
+        z = self.place(i, piece.shape)
         codes = nearest(z, self.codes[i])
         contributions, hidden = self.weigh(i, codes, attribute_inputs(piece))
         return {
@@ -187,6 +208,16 @@ class Student(nn.Module):
         for i, (head, part) in enumerate(zip(self.heads(), mean.split(self.layout.counts), strict=True)):
             head.bias.sub_(part.mean(0) / self.share[i])
         self.bias.add_(mean.sum(0))
+
+    def parts(self) -> list[Part]:
+        """Each view by itself; contributions add up to the mean of what the parts say alone."""
+        layouts, found, tokens, lengths = self.layout.parts(), [], 0, 0
+        for layout in layouts:
+            own = slice(lengths, lengths + len(layout.counts))
+            share = [len(layouts) * one for one in self.share[own]]
+            found.append(Part(layout, slice(tokens, tokens + layout.tokens), self.heads()[own], share))
+            tokens, lengths = tokens + layout.tokens, own.stop
+        return found
 
     def heads(self) -> list[nn.Linear]:
         """What turns token embeddings into contributions, shortest length first."""

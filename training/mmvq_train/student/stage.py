@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.losses import action_loss
@@ -22,7 +22,7 @@ from mmvq_train.config import Config
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import Batch, Stage
 from mmvq_train.pieces import LaidInTime
-from mmvq_train.student.methods import Seen, make_method
+from mmvq_train.student.methods import Method, Seen, make_method
 from mmvq_train.student.model import Student, make_student
 from mmvq_train.student.tokens import Tokens, follow, tokens_of
 from mmvq_train.teachers import POSITIONS, Knowledge
@@ -69,56 +69,76 @@ class StudentStage(Stage):
             said = [(k.logits / s.temperature).softmax(-1) for k in unlabelled.knowledge]
             self.more = tokens_of(self.student, unlabelled.copies), torch.stack(said).mean(0)
         self.register_buffer("membership", membership, persistent=False)
-        self.lay = LaidInTime(config.layout, POSITIONS)
-        known = self.knowledge
-        self.method = make_method(s, config.workspace, self.student, known) if known else None
+        parts, reader = self.student.parts(), self.student.reader
+        self.lay = nn.ModuleList(LaidInTime(part.layout, POSITIONS) for part in parts)
+        self.methods = nn.ModuleList(
+            make_method(s, config.workspace, part, reader, self.knowledge) for part in parts if self.knowledge
+        )
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """All losses of the module's docstring, in one step."""
+        """All losses of the module's docstring, in one step; means over the student's parts, each as if alone."""
         s, device = self.recipe, batch.x.device
         copy, rows = self.current_epoch % len(self.tokens.codes), batch.row.cpu()
         codes, attributes = self.tokens.some(copy, rows, device)
-        logits, embeddings = self._read(codes, attributes)
-        parts = {"label": F.cross_entropy(logits, batch.y, label_smoothing=s.smoothing)}
-        if self.method is not None and self.current_epoch >= round(s.anneal * self.epochs):
-            parts["label"] = self.method.labels * parts["label"]
-            parts |= self.method(Seen(
-                logits, embeddings, self.lay(embeddings), batch.y,
-                *([getattr(k, what)[copy, rows].to(device).float() for k in self.knowledge]
-                  for what in ("logits", "tokens", "pooled")),
-            ))
-            if self.more is not None:
-                parts["unlabelled"] = s.distil * self._unlabelled(self.more, copy, device)
+        said, embeddings = self._read(codes, attributes)
+        learning = len(self.methods) > 0 and self.current_epoch >= round(s.anneal * self.epochs)
+        known = [
+            [getattr(k, what)[copy, rows].to(device).float() for k in self.knowledge if learning]
+            for what in ("logits", "tokens", "pooled")
+        ]
+        parts: dict[str, Tensor] = {}
+        for number, (logits, part) in enumerate(zip(said, self.student.parts(), strict=True)):
+            own = {"label": F.cross_entropy(logits, batch.y, label_smoothing=s.smoothing)}
+            if learning:
+                method = self.method(number)
+                own["label"] = method.labels * own["label"]
+                of_part = embeddings[:, part.tokens]
+                own |= method(Seen(logits, of_part, self.lay[number](of_part), batch.y, *known))
+            for name, value in own.items():
+                parts[name] = parts.get(name, 0) + value / len(said)
+        if learning and self.more is not None:
+            parts["unlabelled"] = s.distil * self._unlabelled(self.more, copy, device)
         if self.frozen[0].text is not None:
             parts["action"] = s.action * self._sub_actions(batch.y, codes, attributes, embeddings)
         loss = torch.stack(list(parts.values())).sum()
-        alpha = self.method.coefficients() if self.method is not None else {}
-        self.note(loss=loss.detach(), **{name: value.detach() for name, value in parts.items()}, **alpha)
+        self.note(loss=loss.detach(), **{name: value.detach() for name, value in parts.items()}, **self.coefficients())
         return loss
 
-    def _read(self, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, C), some pieces left out, and embeddings (B, T, width)."""
+    def method(self, number: int) -> Method:
+        """Of the student's part of that number."""
+        method = self.methods[number]
+        assert isinstance(method, Method)
+        return method
+
+    def coefficients(self) -> dict[str, float]:
+        """What teachers count by now, where that moves: mean over the student's parts."""
+        every = [self.method(number).coefficients() for number in range(len(self.methods))]
+        return {name: sum(one[name] for one in every) / len(every) for name in (every[0] if every else ())}
+
+    def _read(self, codes: Tensor, attributes: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Logits (B, C) of every part of the student, some pieces left out, and embeddings (B, T, width)."""
         contributions, embeddings = self.student.said(codes, attributes)
         share = self.recipe.piece_dropout
         if share > 0:
             drawn = torch.rand(contributions.shape[:2], device=contributions.device) >= share
             contributions = contributions * drawn[..., None] / (1 - share)
-        return contributions.sum(1) + self.student.bias, embeddings
+        parts = self.student.parts()
+        return [len(parts) * contributions[:, p.tokens].sum(1) + self.student.bias for p in parts], embeddings
 
     def _unlabelled(self, more: tuple[Tokens, Tensor], copy: int, device: torch.device) -> Tensor:
         """T² KL(teachers ‖ student) of windows drawn anew, half as many as have labels."""
         tokens, told = more
         rows = torch.randint(told.shape[1], (max(1, self.batch // 2),))
-        logits, _ = self._read(*tokens.some(copy, rows, device))
+        said, _ = self._read(*tokens.some(copy, rows, device))
         temperature = self.recipe.temperature
         wanted = told[copy, rows].to(device)
-        apart = F.kl_div((logits / temperature).log_softmax(-1), wanted, reduction="batchmean")
-        return apart * temperature**2
+        apart = [F.kl_div((one / temperature).log_softmax(-1), wanted, reduction="batchmean") for one in said]
+        return torch.stack(apart).mean() * temperature**2
 
     def finish(self) -> Student:
         """The student as it is to be judged, once its weights are the last ones."""
-        if self.method is not None:
-            self.method.finish(self.student)
+        for number, part in enumerate(self.student.parts() if len(self.methods) else ()):
+            self.method(number).finish(part, self.student.bias)
         return self.student
 
     def _sub_actions(self, y: Tensor, codes: Tensor, attributes: Tensor, embeddings: Tensor) -> Tensor:

@@ -62,23 +62,25 @@ def follow(student: Student, codebook: ShapeCodebook, x: Tensor, steps: int, see
     code: on the embedded recordings the first gives 91 % of the choices, the second 93 % (docs/lab-log.md).
     """
     shapes, chosen, z = _choices(codebook, x)
-    with torch.no_grad():
-        student.map.weight.copy_(torch.linalg.lstsq(torch.cat(shapes), torch.cat(z)).solution.T)
-    student.map.requires_grad_(True)
+    for number, own in enumerate(student.maps):
+        lengths = [i for i, part in enumerate(codebook.layout.part) if part == number]
+        near = torch.linalg.lstsq(*(torch.cat([one[i] for i in lengths]) for one in (shapes, z)))
+        own.load_state_dict({"weight": near.solution.T})
+    student.maps.requires_grad_(True)
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(student.map.parameters(), STEP)
+    optimiser = torch.optim.Adam(student.maps.parameters(), STEP)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, max(1, steps))
     for _ in range(steps):
         losses = []
-        for shape, choice, codes in zip(shapes, chosen, student.codes, strict=True):
+        for i, (shape, choice, codes) in enumerate(zip(shapes, chosen, student.codes, strict=True)):
             rows = torch.randint(len(shape), (FOLLOWED_AT_ONCE,), generator=generator)
-            apart = torch.cdist(student.map(shape[rows]), codes).square()
+            apart = torch.cdist(student.place(i, shape[rows]), codes).square()
             losses.append(F.cross_entropy(-apart / SOFTNESS, choice[rows]))
         optimiser.zero_grad()
         torch.stack(losses).sum().backward()
         optimiser.step()
         schedule.step()
-    student.map.requires_grad_(False)
+    student.maps.requires_grad_(False)
 
 
 @torch.no_grad()
