@@ -8,6 +8,7 @@ directory in runs/distillation (mmvq-train's own, so it is gone on with when int
 figures and report) and a file in results/distillation. Two processes may work on a data set each (name it).
 """
 
+import gc
 import json
 import shutil
 import sys
@@ -114,6 +115,7 @@ def main() -> None:
         data = dataset(config)
         for rows, seed in product((FIRST, ROWS), range(SEEDS if fold == 0 else 1)):
             known: dict[str, Knowledge] = {}
+            gc.collect()  # trainer and stage know each other, and hold what the last seed's teachers said: gigabytes
             for row in rows:
                 if made(replace(config, seed=seed), data, name, row, ROWS[row], known) and fold == 0:
                     write()
