@@ -115,7 +115,6 @@ def main() -> None:
         data = dataset(config)
         for rows, seed in product((FIRST, ROWS), range(SEEDS if fold == 0 else 1)):
             known: dict[str, Knowledge] = {}
-            gc.collect()  # trainer and stage know each other, and hold what the last seed's teachers said: gigabytes
             for row in rows:
                 if made(replace(config, seed=seed), data, name, row, ROWS[row], known) and fold == 0:
                     write()
@@ -157,6 +156,7 @@ def made(
     write_json(path, {"row": row, "seed": config.seed, "commit": commit()} | found)
     parts = ", ".join(f"{part.replace('_', ' ')} {found[part]['macro_f1']:.4f}" for part in ("all", "second_halves"))
     say(f"== {name}, fold {config.fold}, seed {config.seed}, {row}: macro-F1 {parts}")
+    gc.collect()  # trainer and stage know each other and hold all copies of the windows: gigabytes after ten rows
     return True
 
 
