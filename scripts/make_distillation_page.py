@@ -28,7 +28,8 @@ on; of every row the student, its codebook, its copies of windows and its epochs
   followed; no one saw a label. So these rows say what unlabelled recordings of the wearer are worth.
 - **noise**: macro-F1 under Gaussian noise of .1 g, on 300 of the windows. **named wins**: share of windows in which
   flattening the pieces named as reasons costs more than flattening random ones.
-- **time**: of the student's training, mean over seeds; teachers are trained once a seed and shared.
+- **time**: of the student's training, mean over seeds; teachers are trained once a seed and shared. Both data sets were
+  worked on at once, some rows beside other work: times tell the order, no more.
 
 {tables}
 Similarity maps of student and teachers, the workspace's coefficients over the epochs, confusion matrices and accuracy
