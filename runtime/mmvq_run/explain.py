@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from mmvq_run.metadata import Metadata
 from mmvq_run.model import Prediction
+from mmvq_run.signal import QUIET_G
 
 SHOWN: Final = {"none": 0, "top": 5, "full": None}  # --explain: pieces in an event
 IN_WORDS: Final = 3  # reasons in a sentence
 WORTH_TELLING: Final = 0.25  # of what the strongest reason counts
 AGREEING: Final = 0.5  # of the largest probability, for a tested name to be told
-STILL_G: Final = 0.02  # a deviation below which shapes are not judged either (DESIGN 5)
 TOUCHING_S: Final = 1e-3
 UNNAMED: Final = {"axes": "shape", "gravity": "shape along gravity", "rhythm": "rhythm"}
 SEPARATOR: Final = "·"
@@ -37,7 +37,7 @@ class Piece:
     p: float | None
     contribution: float
     still: bool
-    view: str = "axes"
+    view: str
 
     @property
     def what(self) -> str:
@@ -138,6 +138,6 @@ def _piece(prediction: Prediction, metadata: Metadata, token: int, label: int, s
         sub_action=sub_action,
         p=p,
         contribution=float(prediction.contributions[token, label]),
-        still=bool((prediction.attributes[token, :, 3] < STILL_G).all()),
+        still=bool((prediction.attributes[token, :, 3] < QUIET_G).all()),
         view=metadata.code_views[codes[0]],
     )

@@ -10,7 +10,7 @@ from mmvq_run.sinks import JsonLines, TextLines
 
 
 def piece(t, length, contribution, sub_action=None, codes=(17, 3, 40), still=False):
-    return Piece(t, length, codes, (None,) * len(codes), sub_action, None, contribution, still)
+    return Piece(t, length, codes, (None,) * len(codes), sub_action, None, contribution, still, "axes")
 
 
 def words(*pieces):

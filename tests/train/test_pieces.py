@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvq_train.pieces import POINTS, Layout, Pieces, View, resampling_matrix, spectrum_matrix
+from mmvq_train.pieces import POINTS, Layout, Pieces, PieceView, resampling_matrix, spectrum_matrix
 
 LAYOUT = Layout(20.0, 200, (0.5, 1.0, 2.0, 4.0, 10.0), (0.5, 1.0, 1.0, 1.0, 1.0))
 
@@ -115,7 +115,7 @@ def test_the_fourth_axis_is_the_magnitude():
     assert torch.allclose(values.offset[0, 0], torch.tensor([0.3, 0.4, 1.2, 1.3]), atol=1e-5)
 
 
-TWICE: tuple[View, ...] = ("axes", "axes", "gravity", "gravity", "rhythm", "rhythm")
+TWICE: tuple[PieceView, ...] = ("axes", "axes", "gravity", "gravity", "rhythm", "rhythm")
 VIEWS = Layout(20.0, 200, (1.0, 4.0) * 3, (1.0, 2.0) * 3, views=TWICE)
 
 

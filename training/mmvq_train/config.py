@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from mmvq_bridge.command import BadInput
-from mmvq_train.pieces import POINTS, Layout, View
+from mmvq_train.pieces import POINTS, Layout, PieceView
 from mmvq_train.text.bank import TextKind
 
 Accelerator = Literal["auto", "cpu", "gpu"]
@@ -29,7 +29,7 @@ class PiecesConfig:
     """Seconds between pieces of each length."""
     magnitude: bool = False
     """Take |a| as a fourth axis."""
-    views: tuple[View, ...] = ("axes",)
+    views: tuple[PieceView, ...] = ("axes",)
     """What of a piece is coded, each by tokens of its own, which learn apart and add up: axes (the curves of x, y, z),
     gravity (along the piece's mean, across it, and the magnitude), rhythm (the spectra of x, y, z)."""
 

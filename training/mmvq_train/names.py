@@ -30,7 +30,7 @@ from torch import Tensor
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.data import WindowSet
 from mmvq_train.evaluate import Judged
-from mmvq_train.pieces import POINTS, View
+from mmvq_train.pieces import POINTS, PieceView
 from mmvq_train.student.model import Student
 
 PERMUTATIONS: Final = 500
@@ -50,7 +50,7 @@ class Code:
 
     shape: list[list[float]]
     length_s: float
-    view: View
+    view: PieceView
     usage: float
     sub_actions: dict[int, float]
     name: str | None

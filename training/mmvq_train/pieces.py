@@ -19,12 +19,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mmvq_run.signal import QUIET_G
+
 POINTS: Final = 32
-# Deviations below this, in g, are sensor noise: 2 % of gravity, a few counts of a ±2 g 8 bit part.
-QUIET_G: Final = 0.02
 SMALL: Final = 1e-12  # keeps the slope of a root finite at zero
 
-View = Literal["axes", "gravity", "rhythm"]
+PieceView = Literal["axes", "gravity", "rhythm"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Layout:
     axes: int = 3
     joint: bool = False
     channels: int = 3
-    views: tuple[View, ...] = ()
+    views: tuple[PieceView, ...] = ()
 
-    def view(self, length: int) -> View:
+    def view(self, length: int) -> PieceView:
         """What is looked at of the pieces of the `length`-th length."""
         return self.views[length] if self.views else "axes"
 

@@ -2,9 +2,10 @@
 
 from mmvq_run.signal.resample import GridSamples, Resampler, gap_limit_s
 from mmvq_run.signal.splits import Split, load_folds, split_by_subject, subject_folds
-from mmvq_run.signal.windows import Window, Windower, cut_recording
+from mmvq_run.signal.windows import QUIET_G, Window, Windower, cut_recording
 
 __all__ = [
+    "QUIET_G",
     "GridSamples",
     "Resampler",
     "Split",

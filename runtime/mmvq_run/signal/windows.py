@@ -12,6 +12,8 @@ from mmvq_bridge.recordings import Recording
 from mmvq_run.signal.resample import GridSamples, Resampler
 
 LABEL_SHARE: Final = 0.6  # of a window's samples must agree on one label for the window to be trained on
+# Deviations below this, in g, are sensor noise: 2 % of gravity, a few counts of a ±2 g 8 bit part.
+QUIET_G: Final = 0.02
 
 
 @dataclass(frozen=True)
