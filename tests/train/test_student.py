@@ -10,6 +10,7 @@ from student_parts import LAYOUT, codebook, noise
 
 from mmvq_train.calibrate import KNOWN_SHARE, calibrate
 from mmvq_train.data import WindowSet
+from mmvq_train.fitting import Dropout
 from mmvq_train.student import Student
 from mmvq_train.student.model import energy, sub_action_probabilities
 from mmvq_train.student.teacher import SelfTeacher
@@ -160,3 +161,16 @@ def test_calibration_finds_the_temperature_that_labels_were_drawn_with():
 def test_the_unknown_score_is_higher_where_no_label_speaks_up():
     quiet, loud = torch.zeros(1, 3), torch.tensor([[9.0, 0.0, 0.0]])
     assert float(energy(quiet)) > float(energy(loud))
+
+
+def test_dropout_leaves_out_its_share_and_keeps_the_mean():
+    torch.manual_seed(0)
+    layer, x = Dropout(0.25), torch.ones(999, 101, requires_grad=True)
+    said = layer(x)
+    assert sorted(set(said.flatten().tolist())) == pytest.approx([0.0, 4 / 3])
+    assert float((said == 0).float().mean()) == pytest.approx(0.25, abs=0.005)  # four deviations
+    said.sum().backward()
+    torch.testing.assert_close(x.grad, said.detach())
+    assert not torch.equal(layer(x), said)
+    assert layer.eval()(x) is x
+    assert Dropout(0.0)(x) is x

@@ -161,13 +161,21 @@ def test_a_broken_checkpoint_is_named(content: bytes, stopped: Path):
 )
 def test_a_checkpoint_with_a_damaged_pickle_is_named(program: bytes, tmp_path: Path):
     whole, path = tmp_path / "whole.ckpt", tmp_path / "stage.ckpt"
-    torch.save({"state_dict": {"a": torch.zeros(3)}}, whole)
-    assert resumable(whole) == str(whole)
+    stage = torch.nn.Linear(3, 2)
+    torch.save({"state_dict": stage.state_dict()}, whole)
+    assert resumable(whole, stage) == str(whole)
     with zipfile.ZipFile(whole) as good, zipfile.ZipFile(path, "w") as bad:
         for name in good.namelist():
             bad.writestr(name, b"\x80\x02" + program if name.endswith("data.pkl") else good.read(name))
     with pytest.raises(BadInput, match=r"stage\.ckpt: cannot be gone on from; remove it"):
-        resumable(path)
+        resumable(path, stage)
+
+
+@pytest.mark.parametrize("stage", [torch.nn.Linear(3, 4), torch.nn.Linear(3, 2, bias=False)], ids=["shape", "names"])
+def test_a_checkpoint_of_another_stage_is_named(stage: torch.nn.Module, tmp_path: Path):
+    torch.save({"state_dict": torch.nn.Linear(3, 2).state_dict()}, tmp_path / "stage.ckpt")
+    with pytest.raises(BadInput, match=r"stage\.ckpt: cannot be gone on from; remove it"):
+        resumable(tmp_path / "stage.ckpt", stage)
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(stopped: Path, tmp_path: Path):

@@ -114,7 +114,7 @@ def fit(
     that cannot be read.
     """
     checkpoint = run / "log" / f"{name}.ckpt"
-    earlier = resumable(checkpoint)
+    earlier = resumable(checkpoint, stage)
     saver = ModelCheckpoint(
         dirpath=checkpoint.parent, filename=name, enable_version_counter=False, save_on_train_epoch_end=True
     )
@@ -149,8 +149,9 @@ DAMAGED = (
 )
 
 
-def resumable(checkpoint: Path) -> str | None:
-    """The checkpoint, if there is one to go on from. Raises BadInput naming one that cannot be read.
+def resumable(checkpoint: Path, stage: nn.Module) -> str | None:
+    """The checkpoint, if there is one to go on from. Raises BadInput naming one that cannot be read, or that is of
+    another stage, as an earlier version of mmvq had it.
 
     Only tensors and plain values are read (weights_only, here and where Lightning loads it): a file that asks for
     anything else is refused before it can run. The file is mapped, not copied.
@@ -158,10 +159,36 @@ def resumable(checkpoint: Path) -> str | None:
     if not checkpoint.exists():
         return None
     try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        fits = _shapes(saved) == _shapes(stage.state_dict())
     except DAMAGED:
-        raise BadInput(f"{checkpoint}: cannot be gone on from; remove it and this stage starts anew") from None
+        fits = False
+    if not fits:
+        raise BadInput(f"{checkpoint}: cannot be gone on from; remove it and this stage starts anew")
     return str(checkpoint)
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
+
+
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) whose p is a whole number of 256ths: a random byte decides each number.
+
+    On a CPU nn.Dropout draws for longer than the layer before it multiplies; this takes a third of that.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.dropped = round(256 * p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of any shape; unchanged in evaluation mode."""
+        if not self.training or self.dropped == 0:
+            return x
+        words = torch.empty(x.numel() // 8 + 1, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
+        return x * kept.to(x.dtype).mul_(256 / (256 - self.dropped))
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from mmvq_train.codebook.fusion import Fusion
 from mmvq_train.codebook.quantiser import Codebook, Quantised
 from mmvq_train.codebook.text import TEXT_DIM, TextBranch, TextTargets
 from mmvq_train.config import Method
+from mmvq_train.fitting import Dropout
 from mmvq_train.pieces import Layout, Pieces, PieceValues
 
 HIDDEN: Final = 64  # of what shapes are made of and drawn by
@@ -202,8 +203,8 @@ class ShapeCodebook(nn.Module):
 
 
 def _reader(inputs: int) -> nn.Sequential:
-    layers = [nn.Linear(inputs, WIDTH), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(WIDTH, WIDTH), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Dropout(DROPOUT))
+    layers = [nn.Linear(inputs, WIDTH), nn.ReLU(), Dropout(DROPOUT), nn.Linear(WIDTH, WIDTH), nn.ReLU()]
+    return nn.Sequential(*layers, Dropout(DROPOUT))
 
 
 def attribute_inputs(pieces: PieceValues) -> Tensor:

@@ -22,6 +22,7 @@ from mmvq_train.codebook.model import ShapeCodebook, ShapeEncoder, attribute_inp
 from mmvq_train.codebook.quantiser import margins, nearest
 from mmvq_train.codebook.text import TEXT_DIM
 from mmvq_train.config import Config
+from mmvq_train.fitting import Dropout
 from mmvq_train.pieces import Layout, Pieces, PieceValues
 from mmvq_train.workspace import FoldedReader, SlotReader
 
@@ -110,8 +111,8 @@ class Student(nn.Module):
         inputs = layout.streams * embedding + 2 * layout.axes
         self.networks = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout),
-                nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout),
+                nn.Linear(inputs, width), nn.ReLU(), Dropout(dropout),
+                nn.Linear(width, width), nn.ReLU(), Dropout(dropout),
             )
             for _ in range(lengths)
         )

@@ -120,7 +120,7 @@ def _begin(run: Path, config: VQShapeConfig, recipe: Recipe, series: Tensor, see
 
 def _fit(stage: Pretraining, log: Path, **trainer_options: Any) -> None:
     checkpoint = _checkpoint(log)
-    earlier = resumable(checkpoint)
+    earlier = resumable(checkpoint, stage)
     saver = ModelCheckpoint(
         dirpath=log, filename=checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True
     )
