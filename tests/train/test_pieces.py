@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvq_train.pieces import POINTS, Layout, Pieces, PieceView, resampling_matrix, spectrum_matrix
+from mmvq_train.pieces import POINTS, Layout, Pieces, PieceView, resampling_matrix, wave_matrix
 
 LAYOUT = Layout(20.0, 200, (0.5, 1.0, 2.0, 4.0, 10.0), (0.5, 1.0, 1.0, 1.0, 1.0))
 
@@ -136,7 +136,7 @@ def test_the_view_of_gravity_is_the_same_however_the_watch_is_turned():
     _, _, *own = Pieces(VIEWS)(x)
     _, _, *turned = Pieces(VIEWS)(x @ turn)
     for one, other in zip(own[:2], turned[:2], strict=True):
-        torch.testing.assert_close(one.shape, other.shape, atol=1e-4, rtol=0)
+        torch.testing.assert_close(one.shape, other.shape, atol=1e-3, rtol=0)
         torch.testing.assert_close(one.offset, other.offset, atol=1e-5, rtol=0)
     assert not torch.allclose(own[2].shape, turned[2].shape, atol=0.1)  # the axes' spectra are not
 
@@ -149,28 +149,34 @@ def test_curves_by_gravity_of_a_swing_along_and_one_across_it():
     by_gravity = Pieces(VIEWS.parts()[1])
     first, second = (by_gravity(x[None])[1] for x in (along, across))
     torch.testing.assert_close(first.offset[0, 0], torch.tensor([1.0, 0.0, 1.0]), atol=2e-3, rtol=0)
-    torch.testing.assert_close(first.scale[0, 0], torch.tensor([0.1414, 0.0, 0.1414]), atol=2e-3, rtol=0)
-    # Across, the distance from the vertical swings: |sin| has mean 2/π and deviation √(1/2 − 4/π²).
+    torch.testing.assert_close(first.scale[0, 0], torch.tensor([0.1414, 0.0, 0.1414]), atol=5e-3, rtol=0)
+    # Across, the distance from the vertical swings: |sin| has mean 2/π and deviation √(1/2 − 4/π²), of which a tenth
+    # goes with its dips, two and a half samples being a point.
     torch.testing.assert_close(second.offset[0, 0, :2], torch.tensor([1.0, 0.2 * 0.6366]), atol=3e-3, rtol=0)
-    torch.testing.assert_close(second.scale[0, 0, :2], torch.tensor([0.0, 0.2 * 0.3078]), atol=3e-3, rtol=0)
+    torch.testing.assert_close(second.scale[0, 0, :2], torch.tensor([0.0, 0.2 * 0.3078]), atol=7e-3, rtol=0)
 
 
-@pytest.mark.parametrize("waves", [3, 11, 27])
-def test_the_view_of_rhythm_peaks_at_the_frequency_whenever_in_the_piece_it_comes(waves: int):
+@pytest.mark.parametrize("hertz", [0.75, 2.75, 5.5])
+def test_the_view_of_rhythm_peaks_at_the_frequency_whenever_in_the_piece_it_comes(hertz: float):
     rhythm = Pieces(VIEWS.parts()[2])
-    t = torch.arange(200) / 80 * waves  # so many waves in a piece of 4 s, which has 40 bins
-    curves = [rhythm(0.3 * torch.sin(2 * torch.pi * (t + late))[None, :, None].expand(-1, -1, 3))[1].shape[0, 0, 0]
-              for late in (0.0, 0.3)]
-    torch.testing.assert_close(*curves, atol=1e-2, rtol=0)
-    assert abs(int(curves[0].argmax()) - (waves - 0.5) * POINTS / 40) <= 1
-    assert curves[0].mean().abs() < 1e-5
+    t = torch.arange(200) / 20
+    waves = [0.3 * torch.sin(2 * torch.pi * hertz * (t + late)) for late in (0.0, 0.3)]
+    first, later = (rhythm(wave[None, :, None].expand(-1, -1, 3))[1].shape[0, 0, 0] for wave in waves)
+    torch.testing.assert_close(first, later, atol=0.02, rtol=0)
+    assert np.linspace(0.25, 6.0, POINTS)[first.argmax()] == pytest.approx(hertz, abs=0.1)  # pieces of 4 s
+    assert first.mean().abs() < 1e-5
+
+
+def test_rhythm_goes_up_to_half_the_rate_where_that_is_less():
+    slow = Pieces(Layout(8.0, 80, (10.0,), (10.0,), views=("rhythm",)))
+    wave = torch.sin(2 * torch.pi * 3.9 * torch.arange(80) / 8)[None, :, None].expand(-1, -1, 3)
+    assert np.linspace(0.1, 4.0, POINTS)[slow(wave)[0].shape[0, 0, 0].argmax()] == pytest.approx(3.9, abs=0.07)
 
 
 @pytest.mark.parametrize("samples", [10, 20, 80])
-def test_a_spectrum_adds_up_to_the_variance(samples: int):
-    x = noise(4000, samples, seed=2)
-    power = (x @ spectrum_matrix(samples).flatten(1)).unflatten(-1, (2, -1)).square().sum((1, 2))
-    assert power.mean().item() == pytest.approx(1 + 1 / samples, abs=0.12)
+def test_of_white_noise_every_frequency_has_its_variance(samples: int):
+    power = (noise(20000, samples, seed=2) @ wave_matrix(samples, 20.0).flatten(1)).unflatten(-1, (2, -1)).square()
+    assert power.sum(1).mean(0).numpy() == pytest.approx(np.ones(POINTS), abs=0.05)  # seven deviations
 
 
 def test_a_quiet_piece_has_a_flat_rhythm():

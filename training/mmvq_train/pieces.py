@@ -5,9 +5,9 @@
   its mean taken off and its deviation divided out: that is the *shape*. What was taken off is kept, in g: `offset`
   (posture) and `scale` (intensity), which instance normalisation alone would throw away.
 - Axis by axis, or jointly: a joint shape keeps how the axes move against each other, and is divided by one deviation.
-- The same pieces may be looked at in several views, each by tokens of its own: `axes` as above; `gravity`, the curves
-  along the piece's own mean, across it, and of the magnitude, the same however the watch is turned; `rhythm`, the
-  spectrum of every axis, the same whenever in the piece a movement comes.
+- The same pieces may be looked at in several views, each by tokens of its own: `axes` as above; `gravity`, the 32
+  points along the piece's own mean, across it, and their magnitude, the same however the watch is turned; `rhythm`, how
+  much of every axis swings at 32 frequencies, the same whenever in the piece a movement comes.
 - Everything is a gather and a matrix product, so that the exported graph stays small.
 """
 
@@ -23,6 +23,7 @@ from mmvq_run.signal import QUIET_G
 
 POINTS: Final = 32
 SMALL: Final = 1e-12  # keeps the slope of a root finite at zero
+TOP_HZ: Final = 6.0  # of rhythm: above it lie shaking and impacts, which the scale tells of (docs/lab-log.md)
 
 PieceView = Literal["axes", "gravity", "rhythm"]
 
@@ -147,16 +148,17 @@ def resampling_matrix(samples: int, points: int = POINTS) -> Tensor:
     return torch.tensor(matrix.reshape(points, -1, samples).mean(axis=1).T, dtype=torch.float16).float()
 
 
-def spectrum_matrix(samples: int) -> Tensor:
-    """(samples, 2, bins): cosines and sines under a Hann window, a bin a whole wave in the piece, up to half the rate.
+def wave_matrix(samples: int, rate_hz: float) -> Tensor:
+    """(samples, 2, 32): cosines and sines under a Hann window, at frequencies in even steps from one wave a piece up to
+    TOP_HZ, or half the rate if that is less.
 
-    Squares of both, added up over the bins, come to the variance of the piece, but for what the window leaks.
+    Of white noise the squares of both add up to its variance, at every frequency.
     """
-    t = torch.arange(samples, dtype=torch.float64)
-    phase = 2 * torch.pi * t[:, None] * torch.arange(1, samples // 2 + 1) / samples
+    seconds = torch.arange(samples, dtype=torch.float64) / rate_hz
+    hertz = torch.linspace(rate_hz / samples, min(TOP_HZ, rate_hz / 2), POINTS, dtype=torch.float64)
+    phase = 2 * torch.pi * seconds[:, None] * hertz
     window = torch.hann_window(samples, dtype=torch.float64)[:, None]
-    norm = 2**0.5 / (samples * window.square().mean().sqrt())
-    return (torch.stack([phase.cos() * window, phase.sin() * window], dim=1) * norm).half().float()
+    return (torch.stack([phase.cos(), phase.sin()], dim=1) * (window / window.norm())[:, None]).half().float()
 
 
 class Pieces(nn.Module):
@@ -169,10 +171,9 @@ class Pieces(nn.Module):
             samples = layout.samples(i)
             index = torch.tensor(layout.starts(i))[:, None] + torch.arange(samples)[None]
             self.register_buffer(f"index_{i}", index, persistent=False)
-            if layout.view(i) == "rhythm":
-                self.register_buffer(f"wave_{i}", spectrum_matrix(samples).flatten(1), persistent=False)
-                samples //= 2
-            self.register_buffer(f"matrix_{i}", resampling_matrix(samples), persistent=False)
+            rhythm = layout.view(i) == "rhythm"
+            matrix = wave_matrix(samples, layout.rate_hz).flatten(1) if rhythm else resampling_matrix(samples)
+            self.register_buffer(f"matrix_{i}", matrix, persistent=False)
 
     def forward(self, x: Tensor) -> list[PieceValues]:
         """Cut, measure and normalise."""
@@ -183,37 +184,36 @@ class Pieces(nn.Module):
     def _values(self, x: Tensor, length: int) -> PieceValues:
         index, view = self.get_buffer(f"index_{length}"), self.layout.view(length)
         raw = x.index_select(2, index.flatten()).unflatten(2, index.shape).transpose(1, 2)  # (B, T, A, n)
-        if view == "gravity":
-            raw = _by_gravity(raw)
-        offset = raw.mean(-1)
-        centred = raw - offset[..., None]
-        variance = centred.square().mean(-1) + SMALL
-        scale = variance.sqrt()
-        if view == "rhythm":
-            return PieceValues(self._spectrum(centred, variance, length), offset, scale)
+        offset, centred = _centred(raw)
         shape = centred @ self.get_buffer(f"matrix_{length}")
-        shape = shape - shape.mean(-1, keepdim=True)
+        if view == "gravity":
+            offset, shape = _centred(_by_gravity(shape + offset[..., None]))
+            centred = shape
+        scale = (centred.square().mean(-1) + SMALL).sqrt()
+        if view == "rhythm":
+            shape = (shape.unflatten(-1, (2, -1)).square().sum(-2) + SMALL).sqrt()
+        level = shape.mean(-1, keepdim=True)
+        shape = shape - level
         if self.layout.joint:
             shape = shape.flatten(2).unsqueeze(2)
+        size = shape.square().mean(-1, keepdim=True)
+        if view == "rhythm":
+            size = size + level.square()  # what is even over the frequencies has no rhythm, and a small shape
         # Quiet pieces keep a small shape instead of noise blown up to full size.
-        shape = shape * (shape.square().mean(-1, keepdim=True) + QUIET_G**2).rsqrt()
-        return PieceValues(shape, offset, scale)
-
-    def _spectrum(self, centred: Tensor, variance: Tensor, length: int) -> Tensor:
-        """Amplitude at 32 frequencies from one wave a piece to half the rate, less its mean, (B, T, A, 32): an even
-        spectrum is one throughout before that. What sensor noise there may be counts as of no frequency."""
-        waves = (centred @ self.get_buffer(f"wave_{length}")).unflatten(-1, (2, -1))
-        power = waves.square().sum(-2)
-        share = power * (power.shape[-1] / (variance + QUIET_G**2))[..., None]
-        curve = (share + SMALL).sqrt() @ self.get_buffer(f"matrix_{length}")
-        return curve - curve.mean(-1, keepdim=True)
+        return PieceValues(shape * (size + QUIET_G**2).rsqrt(), offset, scale)
 
 
-def _by_gravity(raw: Tensor) -> Tensor:
+def _centred(curves: Tensor) -> tuple[Tensor, Tensor]:
+    """Means (...) of curves (..., n), and what is left of them."""
+    mean = curves.mean(-1)
+    return mean, curves - mean[..., None]
+
+
+def _by_gravity(curves: Tensor) -> Tensor:
     """Curves of x, y, z (B, T, 3, n) in g -> along the piece's mean, across it, and their magnitude."""
-    mean = raw.mean(-1, keepdim=True)
-    along = (raw * mean).sum(-2) * (mean.square().sum(-2) + SMALL).rsqrt()
-    squares = raw.square().sum(-2)
+    mean = curves.mean(-1, keepdim=True)
+    along = (curves * mean).sum(-2) * (mean.square().sum(-2) + SMALL).rsqrt()
+    squares = curves.square().sum(-2)
     across = (squares - along.square()).clamp_min(0)
     return torch.stack([along, (across + SMALL).sqrt(), (squares + SMALL).sqrt()], dim=-2)
 
