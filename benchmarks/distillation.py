@@ -59,7 +59,7 @@ def _row(
     return Row(use, {"method": method} | student, workspace or {}, unlabelled)
 
 
-CLAIMS: dict[str, Row] = {  # what the claims are about: of all seeds, before the rest of any
+CLAIMS: dict[str, Row] = {  # what the claims are about; each table is made of all seeds before the next
     "from scratch": _row("none"),
     "self-distillation": _row("self"),
     "KD": _row(SIGNAL),
@@ -68,19 +68,12 @@ CLAIMS: dict[str, Row] = {  # what the claims are about: of all seeds, before th
     "KD, unlabelled halves": _row(SIGNAL, unlabelled=True),
     "average of signal, Gramian and self, unlabelled halves": _row(*CHOSEN, unlabelled=True),
 }
-ROWS: dict[str, Row] = CLAIMS | {
+METHODS: dict[str, Row] = CLAIMS | {
     "plain average of three": _row(*THREE),
     "plain average of three, unlabelled halves": _row(*THREE, unlabelled=True),
     "workspace, three teachers": _row(*THREE, method="workspace"),
     "workspace": _row(*TWO, method="workspace"),
     "workspace, slots frozen into the student": _row(*TWO, method="workspace", workspace={"frozen": True}),
-    "workspace, the nearer teacher more": _row(*TWO, method="workspace", workspace={"orientation": "near"}),
-    "workspace, equal coefficients": _row(*TWO, method="workspace", workspace={"orientation": "equal"}),
-    "workspace without alignment": _row(*TWO, method="workspace", workspace={"align": 0.0}),
-    "workspace without similarity": _row(*TWO, method="workspace", workspace={"similarity": 0.0}),
-    "workspace, codes by least squares alone": _row(*TWO, method="workspace", follow=0),
-    "workspace, annealed": _row(*TWO, method="workspace", anneal=0.3),
-    "workspace, three teachers and the codebook": _row(*THREE, "codebook", method="workspace"),
     "plain average": _row(*TWO),
     "EBKD": _row(*TWO, method="ebkd"),
     "CA-MKD": _row(*TWO, method="camkd"),
@@ -91,6 +84,15 @@ ROWS: dict[str, Row] = CLAIMS | {
     "DIST": _row(SIGNAL, method="dist"),
     "DCD": _row(SIGNAL, method="dcd"),
     "KD, random teacher": _row("random-signal:16-2"),
+}
+ROWS: dict[str, Row] = METHODS | {  # and what the workspace's parts are worth
+    "workspace, the nearer teacher more": _row(*TWO, method="workspace", workspace={"orientation": "near"}),
+    "workspace, equal coefficients": _row(*TWO, method="workspace", workspace={"orientation": "equal"}),
+    "workspace without alignment": _row(*TWO, method="workspace", workspace={"align": 0.0}),
+    "workspace without similarity": _row(*TWO, method="workspace", workspace={"similarity": 0.0}),
+    "workspace, codes by least squares alone": _row(*TWO, method="workspace", follow=0),
+    "workspace, annealed": _row(*TWO, method="workspace", anneal=0.3),
+    "workspace, three teachers and the codebook": _row(*THREE, "codebook", method="workspace"),
 }
 # λ and the temperature by inner splits (docs/lab-log.md), for every row that has them.
 TRAINING: dict[str, Config] = {
@@ -114,7 +116,7 @@ def main() -> None:
             split=str(folder / name / "splits.json"),
         )
         data = dataset(config)
-        for rows, seed in product((CLAIMS, ROWS), range(SEEDS if fold == 0 else 1)):
+        for rows, seed in product((CLAIMS, METHODS, ROWS), range(SEEDS if fold == 0 else 1)):
             known: dict[str, Knowledge] = {}
             for row, how in rows.items():
                 if made(replace(config, seed=seed), data, name, row, how, known) and fold == 0:
