@@ -13,6 +13,8 @@ def compact(model: onnx.ModelProto) -> None:
     """In place. Inputs and outputs keep their names, and every output its bits."""
     _halve(model.graph)
     _shorten_indices(model.graph)
+    _leave_out_zeros(model.graph)
+    _share(model.graph)
     _rename(model.graph)
 
 
@@ -44,6 +46,35 @@ def _shorten_indices(graph: onnx.GraphProto) -> None:
         if tensor.data_type == TensorProto.INT64 and users.get(tensor.name) == {("Gather", 1)}:
             values = numpy_helper.to_array(tensor).astype(np.int32)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def _leave_out_zeros(graph: onnx.GraphProto) -> None:
+    """A zero point that is not there is zero; there is one for every channel of the weights, and of the biases."""
+    zeros = {tensor.name for tensor in graph.initializer if not numpy_helper.to_array(tensor).any()}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and len(node.input) == 3 and node.input[2] in zeros:
+            del node.input[2]
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _share(graph: onnx.GraphProto) -> None:
+    """One copy of constants that are equal: pieces of several views are cut alike, zero points are all zero."""
+    first: dict[bytes, str] = {}
+    same: dict[str, str] = {}
+    for tensor in graph.initializer:
+        bare = TensorProto()
+        bare.CopyFrom(tensor)
+        bare.name = ""
+        same[tensor.name] = first.setdefault(bare.SerializeToString(deterministic=True), tensor.name)
+    kept = [tensor for tensor in graph.initializer if same[tensor.name] == tensor.name]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = same.get(name, name)
 
 
 def _rename(graph: onnx.GraphProto) -> None:

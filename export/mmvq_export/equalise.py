@@ -3,90 +3,83 @@
 A ReLU lets a factor through: dividing a hidden channel by s and multiplying the next layer's column by s changes
 nothing in float. With s = sqrt(largest activation / largest weight of the column) both the activations of a layer and
 the columns of the next come to similar sizes, and none is left with a few of the 255 steps (SmoothQuant, Xiao et al.
-2022, arXiv 2211.10438, eq. 4 at α = 1/2; cross-layer equalisation, Nagel et al. 2019, arXiv 1906.04721).
+2022, arXiv 2211.10438, eq. 4 at α = 1/2; cross-layer equalisation, Nagel et al. 2019, arXiv 1906.04721). Groups of
+channels are brought to one size, too, as one range holds the activations of all.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from mmvq_train.student.model import Student
-from mmvq_train.workspace import FoldedReader
+from mmvq_export.trace import Deployed
 
 LEAST: Final = 1e-3  # of an activation or a weight: a channel that is never used keeps a finite factor
 BATCH: Final = 256
 
 
 @torch.no_grad()
-def equalise(student: Student, x: Tensor) -> None:
-    """In place, from windows x (N, W, 3) of training people; outputs stay the same but for rounding.
-
-    The student must be folded: `act`, and the reader of slots if it has one, are linear layers that all lengths share,
-    so that their last hidden layers get one common factor a channel.
-    """
-    assert isinstance(student.act, nn.Linear)
-    networks = [_linear(network) for network in student.networks]
-    heads = student.heads()
-    peaks = _peaks(student, networks, heads, x)
-    streams, kept = student.layout.streams, 2 * student.layout.axes
-    for table, (first, _), (seen, _, _) in zip(student.embed, networks, peaks, strict=True):
-        factor = _factor(seen, [first.weight])
-        factor /= factor[-kept:].mean()  # attributes are computed in the graph, and keep their size
-        factor[-kept:] = 1
-        first.weight.mul_(factor)
-        table.view(streams, student.size, -1).div_(factor[:-kept].view(streams, 1, -1))
-    for (first, second), (_, seen, _) in zip(networks, peaks, strict=True):
-        factor = _factor(seen, [second.weight])
-        _divide(first, factor)
-        second.weight.mul_(factor)
-    seen = torch.stack([last for _, _, last in peaks]).amax(0)
-    factor = _factor(seen, [*(head.weight for head in heads), student.act.weight])
-    for (_, second), head in zip(networks, heads, strict=True):
-        _divide(second, factor)
-        head.weight.mul_(factor)
-    student.act.weight.mul_(factor)
-    if student.reader is not None:
-        assert isinstance(student.reader, FoldedReader)
-        student.reader.ask.weight.mul_(factor)
-        _divide(student.reader.answer, factor)
+def equalise(deployed: Deployed, x: Tensor) -> None:
+    """In place, from windows x (N, W, 3) of training people; outputs stay the same but for rounding."""
+    packed, student = deployed.networks, deployed.student
+    peaks = _peaks(deployed, x)
+    reading = [layer.weight.unflatten(0, (packed.lengths, -1)).flatten(2) for layer in (packed.first, packed.second)]
+    features, first = (_factor(peak, weight) for peak, weight in zip(peaks[:2], reading, strict=True))
+    embedded = features.shape[1] - 2 * student.layout.axes
+    features = features / features[:, embedded:].mean(1, keepdim=True)
+    features[:, embedded:] = 1  # attributes are computed in the graph, and keep their size
+    tables = packed.table.view(packed.lengths, student.layout.streams, student.size, -1)
+    tables.div_(features[:, :embedded].reshape(packed.lengths, student.layout.streams, 1, -1))
+    _lift(packed.first, features)
+    _lower(packed.first, first)
+    _lift(packed.second, first)
+    # What comes then is read by layers that all lengths share, too: but for its size, a channel has one factor.
+    seen, readers = peaks[2].view(packed.lengths, -1), [*packed.last.transpose(1, 2), packed.act.weight]
+    second = _factor(seen.amax(0), torch.cat(readers)[None])
+    size = (seen / second).amax(1).clamp_min(LEAST)
+    size = size / size.mean() if packed.reader is None else torch.ones_like(size)
+    _lower(packed.second, size[:, None] * second)
+    packed.last.mul_(size[:, None, None])
+    packed.act_size.mul_(size[:, None, None])
+    if packed.reader is not None:
+        readers.append(packed.reader.ask.weight)
+        packed.reader.answer.weight.div_(second.T)
+        packed.reader.answer.bias.div_(second[0])
+    for weight in readers:
+        weight.mul_(second)
 
 
-def _linear(network: nn.Module) -> tuple[nn.Linear, nn.Linear]:
-    first, second = (layer for layer in network.children() if isinstance(layer, nn.Linear))
-    return first, second
+def _factor(peak: Tensor, weight: Tensor) -> Tensor:
+    """(groups, n): by which to divide a channel; peak (groups · n,) of its activation, weight (groups, outputs, n)."""
+    most, peak = weight.abs().amax(1).clamp_min(LEAST), peak.view(len(weight), -1).clamp_min(LEAST)
+    factor = (peak / most).sqrt()
+    size = (peak / factor).amax(1, keepdim=True)
+    return factor * size / size.mean()
 
 
-def _divide(layer: nn.Linear, factor: Tensor) -> None:
-    layer.weight.div_(factor[:, None])
-    layer.bias.div_(factor)
+def _lift(layer: nn.Conv2d, factor: Tensor) -> None:
+    """Multiply the columns of every group by factor (groups, inputs)."""
+    layer.weight.view(len(factor), -1, factor.shape[1]).mul_(factor[:, None])
 
 
-def _factor(activation: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """(n,): by which to divide a channel; activation (n,), weights each (out, n)."""
-    weight = torch.stack([w.abs().amax(0) for w in weights]).amax(0)
-    return (activation.clamp_min(LEAST) / weight.clamp_min(LEAST)).sqrt()
+def _lower(layer: nn.Conv2d, factor: Tensor) -> None:
+    """Divide what every group says by factor (groups, outputs)."""
+    assert layer.bias is not None
+    layer.weight.div_(factor.reshape(-1, 1, 1, 1))
+    layer.bias.div_(factor.flatten())
 
 
-class _Peak:
-    """The largest absolute value of each channel of a layer's input, (n,)."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        self.value = torch.zeros(())
-        self.hook = layer.register_forward_hook(self.see)
-
-    def see(self, layer: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-        self.value = torch.maximum(self.value, given[0].abs().amax(0))
-
-
-def _peaks(
-    student: Student, networks: list[tuple[nn.Linear, nn.Linear]], heads: list[nn.Linear], x: Tensor
-) -> list[list[Tensor]]:
-    """Of every length, over the windows: the largest features, and activations after the first and second layer."""
-    peaks = [[_Peak(first), _Peak(second), _Peak(head)] for (first, second), head in zip(networks, heads, strict=True)]
+def _peaks(deployed: Deployed, x: Tensor) -> list[Tensor]:
+    """The largest absolute value of every feature and of every channel of both hidden layers, over the windows."""
+    packed = deployed.networks
+    seen: list[list[Tensor]] = [[], [], []]
+    hooks = [
+        packed.first.register_forward_hook(lambda _, given, out: seen[0].append(given[0].abs().amax((0, 2, 3)))),
+        packed.first.register_forward_hook(lambda _, given, out: seen[1].append(out.relu().amax((0, 2, 3)))),
+        packed.second.register_forward_hook(lambda _, given, out: seen[2].append(out.relu().amax((0, 2, 3)))),
+    ]
     for part in x.split(BATCH):
-        student(part)
-    for peak in (peak for row in peaks for peak in row):
-        peak.hook.remove()
-    return [[peak.value for peak in row] for row in peaks]
+        deployed(part)
+    for hook in hooks:
+        hook.remove()
+    return [torch.stack(peaks).amax(0) for peaks in seen]

@@ -11,8 +11,8 @@ from mmvq_export.compact import compact
 from mmvq_export.equalise import equalise
 from mmvq_export.gates import Gate, compare, honesty_error, run_file, run_student
 from mmvq_export.metadata import describe, seal
-from mmvq_export.quantize import Target, quantize
-from mmvq_export.trace import Batch, fold, strip, trace
+from mmvq_export.quantize import Target, quantize, settle
+from mmvq_export.trace import Batch, Deployed, strip, trace
 from mmvq_train.rundir import TrainedRun, load_run
 
 Quantization = Literal["none", "int8"]
@@ -52,18 +52,19 @@ def export_run(path: Path, quantization: Quantization, target: Target, batch: Ba
     """Trace, quantise and compare with the student. Raises BadInput for an unfinished run."""
     run = load_run(path)
     x, y, held_out = (run.calibration[name] for name in ("x", "y", "held_out"))
-    student = fold(run.student)
+    deployed = Deployed(run.student).eval()
     if quantization == "int8":
-        equalise(student, torch.from_numpy(x[~held_out]))
-    model = trace(student, batch)
+        equalise(deployed, torch.from_numpy(x[~held_out]))
+    model = trace(deployed, batch)
+    step = batch if isinstance(batch, int) else 64
     name = "none"
     if quantization == "int8":
-        model = quantize(model, x[~held_out], target)
+        meant, model = model, quantize(model, x[~held_out], target)
+        settle(model, meant, x[~held_out], run.student.layout.counts, step)
         name = f"int8 static QDQ, {target}"
     strip(model)
     compact(model)
     data = model.SerializeToString()
-    step = batch if isinstance(batch, int) else 64
     windows = x[held_out]
     found = run_file(data, windows, step)
     dishonest = honesty_error(data, windows, step, run.config.rate_hz)

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
+import torch.nn.functional as F
 from sklearn.metrics import f1_score
 
-from mmvq_export.trace import OUTPUTS, Deployed
-from mmvq_train.student.model import Student
+from mmvq_export.trace import OUTPUTS
+from mmvq_train.fitting import in_batches
+from mmvq_train.student.model import Student, StudentOutput, energy, sub_action_probabilities
 
 Outputs = dict[str, npt.NDArray[Any]]
 TOP_REASONS: Final = 3
@@ -40,10 +42,15 @@ class Gate:
 
 
 def run_student(student: Student, x: npt.NDArray[np.float32]) -> Outputs:
-    """The published outputs as torch computes them, in float."""
-    with torch.no_grad():
-        parts = [Deployed(student).eval()(part) for part in torch.from_numpy(x).split(256)]
-    return {name: torch.cat([part[i] for part in parts]).numpy() for i, name in enumerate(OUTPUTS)}
+    """The published outputs as the student has them, in float."""
+    found = in_batches(student, torch.from_numpy(x))
+    out = {name: torch.cat([getattr(one, name) for one in found]) for name in StudentOutput.__annotations__}
+    counts = torch.tensor(student.layout.counts)
+    out["codes"] += torch.repeat_interleave(student.size * torch.arange(len(counts)), counts)[:, None]
+    out["probabilities"] = F.softmax(out["logits"] / student.temperature, dim=-1)
+    out["unknown_score"] = energy(out["logits"])
+    out["sub_actions"] = sub_action_probabilities(out["actions"])
+    return {name: out[name].numpy() for name in OUTPUTS}
 
 
 def run_file(data: bytes, x: npt.NDArray[np.float32], batch: int = 1) -> Outputs:

@@ -2,7 +2,7 @@
 
 The path to the codes (pieces, map, distances, arg-max) stays in float: there a rounding changes *which* code, and the
 reason with it, long before it changes the label (EDGE 1). Which nodes come after the codes is read off the graph:
-those that an ArgMax feeds.
+those that the TopK of the nearest codes feeds.
 """
 
 import logging
@@ -15,10 +15,14 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from mmvq_export.gates import run_file
+
 Target = Literal["x86", "arm64"]
-KINDS: Final = ("MatMul", "Gemm", "Gather")
+CONTRIBUTION_BIAS: Final = "networks.last_bias"  # as the tracer calls it in Deployed
+KINDS: Final = ("Conv", "Relu", "MatMul", "Gemm", "Gather")
 # VNNI kernels take unsigned activations; those of arm64 want both signed.
 ACTIVATIONS: Final[dict[Target, QuantType]] = {"x86": QuantType.QUInt8, "arm64": QuantType.QInt8}
 
@@ -61,7 +65,70 @@ def quantize(model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: T
             # quantised), and contributions are published as they are.
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
         )
-        return onnx.load(str(result))
+        quantized = onnx.load(str(result))
+    _batched_products(quantized, model, 63 if target == "x86" else 127)
+    return quantized
+
+
+def settle(
+    quantized: onnx.ModelProto, model: onnx.ModelProto, windows: npt.NDArray[np.float32], counts: list[int], step: int
+) -> None:
+    """In place: take the mean of what rounding adds to contributions, over windows and the tokens of each length, off
+    the bias that is added to them in float (bias correction, Nagel et al. 2019, arXiv 1906.04721).
+
+    counts: tokens of each length; step: the models' batch.
+    """
+    rounded, meant = (run_file(one.SerializeToString(), windows, step)["contributions"] for one in (quantized, model))
+    apart = np.split((rounded - meant).mean(0, dtype=np.float64), np.cumsum(counts)[:-1])
+    [bias] = [tensor for tensor in quantized.graph.initializer if tensor.name == CONTRIBUTION_BIAS]
+    settled = numpy_helper.to_array(bias) - np.stack([own.mean(0, keepdims=True) for own in apart])
+    bias.CopyFrom(numpy_helper.from_array(settled.astype(np.float32), CONTRIBUTION_BIAS))
+
+
+def _batched_products(quantized: onnx.ModelProto, model: onnx.ModelProto, largest: int) -> None:
+    """In place: products with a matrix a group (G, n, m), in integers, with a scale for every column of each group.
+
+    ONNX Runtime's quantiser would have one scale for a column of all groups, and no integer kernel for that.
+    """
+    graph = quantized.graph
+    source = {node.output[0]: node for node in graph.node}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    trained = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer if len(one.dims) == 3}
+    nodes = []
+    for node in graph.node:
+        weight = source.get(node.input[1]) if node.op_type == "MatMul" else None
+        name = weight.input[0].removesuffix("_quantized") if weight is not None else ""
+        if name not in trained:
+            nodes.append(node)
+            continue
+        given = source[node.input[0]]
+        step = np.abs(trained[name]).max(axis=1, keepdims=True).clip(1e-12) / largest
+        tensors = {
+            "whole": np.round(trained[name] / step).astype(np.int8),
+            "step": (step * numpy_helper.to_array(constants[given.input[1]])).astype(np.float32),
+        }
+        graph.initializer.extend(numpy_helper.from_array(value, f"{name}_{key}") for key, value in tensors.items())
+        product, number = f"{name}_product", f"{name}_number"
+        nodes.extend([
+            onnx.helper.make_node("MatMulInteger", [given.input[0], f"{name}_whole", given.input[2]], [product]),
+            onnx.helper.make_node("Cast", [product], [number], to=onnx.TensorProto.FLOAT),
+            onnx.helper.make_node("Mul", [number, f"{name}_step"], list(node.output)),
+        ])
+    _replace_nodes(graph, nodes)
+
+
+def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """And drop what then leads nowhere: nodes and constants."""
+    used = {value.name for value in graph.output}
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(nodes):
+        if used & set(node.output):
+            used |= set(node.input)
+            kept.append(node)
+    constants = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(constants)
 
 
 @contextmanager
@@ -77,13 +144,16 @@ def quiet_root() -> Iterator[None]:
 
 
 def after_codes(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes of KINDS with constant weights that an ArgMax feeds, directly or through others."""
-    constant = {tensor.name for tensor in model.graph.initializer}
+    """Names of the nodes of KINDS, but for Relu with constant weights, that the codes feed, directly or through
+    others."""
+    weights = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
     fed: set[str] = set()
     names = []
     for node in model.graph.node:  # ONNX keeps nodes in topological order
-        if node.op_type == "ArgMax" or fed & set(node.input):
+        if node.op_type == "TopK":
+            fed.add(node.output[1])
+        elif fed & set(node.input):
             fed |= set(node.output)
-            if node.op_type in KINDS and constant & set(node.input):
+            if node.op_type in KINDS and (node.op_type == "Relu" or weights & set(node.input)):
                 names.append(node.name)
     return names

@@ -1,6 +1,5 @@
 """The student as an ONNX graph: one input, the named outputs of DESIGN 3.5, nothing of this machine in it."""
 
-import copy
 import logging
 import tempfile
 import warnings
@@ -12,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvq_train.student.model import ActionHead, Student, energy
-from mmvq_train.workspace import SlotReader
+from mmvq_export.packed import Packed
+from mmvq_train.codebook.model import attribute_inputs
+from mmvq_train.student.model import Student, energy
 
 OPSET: Final = 20  # the contract's ceiling
 OUTPUTS: Final = (
@@ -32,6 +32,7 @@ class Deployed(nn.Module):
     def __init__(self, student: Student) -> None:
         super().__init__()
         self.student = student
+        self.networks = Packed(student)
         lengths, size, _ = student.codes.shape
         counts = torch.tensor(student.layout.counts)
         self.register_buffer("code_offset", torch.repeat_interleave(size * torch.arange(lengths), counts)[:, None])
@@ -40,45 +41,32 @@ class Deployed(nn.Module):
 
     def forward(self, accel: Tensor) -> tuple[Tensor, ...]:
         """In the order of OUTPUTS."""
-        out = self.student(accel)
-        logits = out.contributions.sum(1) + self.bias
+        pieces = self.student.pieces.joined(accel)
+        _, codes, margins = self.student.locate(pieces.shape)
+        contributions, actions = self.networks(codes, attribute_inputs(pieces))
+        logits = contributions.sum(1) + self.bias
         return (
             F.softmax(logits / self.temperature, dim=-1),
             energy(logits),
-            out.codes + self.code_offset,  # one list for all lengths
-            out.margins,
-            out.attributes,
-            out.contributions,
-            F.softmax(out.actions, dim=-1),
+            codes + self.code_offset,  # one list for all lengths
+            margins,
+            self.student.attributes(pieces),
+            contributions,
+            F.softmax(actions, dim=-1),
         )
 
 
-def fold(student: Student) -> Student:
-    """A copy whose constant factors are inside its weights: fewer nodes, the same numbers but for rounding."""
-    folded = copy.deepcopy(student).eval()
-    with torch.no_grad():
-        for head, share in zip(folded.heads(), folded.share, strict=True):
-            head.weight.mul_(share)
-            head.bias.mul_(share)
-    folded.share = [1.0] * len(folded.share)
-    if isinstance(folded.act, ActionHead):
-        folded.act = folded.act.folded()
-    if isinstance(folded.reader, SlotReader):
-        folded.reader = folded.reader.folded()
-    return folded
-
-
-def trace(student: Student, batch: Batch = 1) -> onnx.ModelProto:
+def trace(deployed: Deployed, batch: Batch = 1) -> onnx.ModelProto:
     """Trace by torch.onnx; drop stack traces and paths."""
     count = 2 if batch == "dynamic" else batch
-    example = torch.zeros(count, student.layout.window, 3)
+    example = torch.zeros(count, deployed.student.layout.window, 3)
     dynamic = {"accel": {0: torch.export.Dim("batch")}} if batch == "dynamic" else None
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.export warns of its own deprecations; a failure still raises
         path = Path(folder) / "traced.onnx"
         torch.onnx.export(
-            Deployed(student).eval(), (example,), str(path), input_names=["accel"], output_names=list(OUTPUTS),
+            deployed, (example,), str(path), input_names=["accel"], output_names=list(OUTPUTS),
             opset_version=OPSET, dynamic_shapes=dynamic, external_data=False, dynamo=True, verbose=False,
         )
         model = onnx.load(str(path))

@@ -9,10 +9,9 @@ import torch
 
 from mmvq_export.equalise import equalise
 from mmvq_export.export import export_run
-from mmvq_export.gates import run_student
-from mmvq_export.trace import fold
+from mmvq_export.gates import run_file, run_student
+from mmvq_export.trace import OUTPUTS, Deployed
 from mmvq_train.rundir import load_run
-from mmvq_train.student import Student
 from mmvq_train.workspace import SlotReader
 
 
@@ -21,13 +20,12 @@ def windows(tiny_run: Path) -> np.ndarray:
     return load_run(tiny_run).calibration["x"]
 
 
-def spread(student: Student, x: torch.Tensor) -> float:
-    """How many times larger the largest hidden activation of the longest pieces is than the median channel's."""
-    network = student.networks[-1]
+def spread(deployed: Deployed, x: torch.Tensor) -> float:
+    """How many times larger the largest activation of the second hidden layer is than the median channel's."""
     seen: list[torch.Tensor] = []
-    hook = network.register_forward_hook(lambda _, given, out: seen.append(out.detach().amax(0)))
+    hook = deployed.networks.second.register_forward_hook(lambda _, given, out: seen.append(out.amax((0, 2, 3))))
     with torch.no_grad():
-        student(x)
+        deployed(x)
     hook.remove()
     used = seen[0][seen[0] > 1e-3]
     return float(used.max() / used.median())
@@ -35,22 +33,50 @@ def spread(student: Student, x: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("slots", [0, 5])
 def test_an_evened_out_student_says_the_same(slots: int, tiny_run: Path, windows: np.ndarray) -> None:
+    trained, x = load_run(tiny_run).student, torch.from_numpy(windows)
+    if slots:
+        torch.manual_seed(0)
+        trained.reader = SlotReader(128, 16, slots, 4)
+        trained.reader.remember(torch.randn(3, slots, 16))
+    with torch.no_grad():  # some channels, and one group, far larger than the others, as training may leave them
+        for length, factor in ((-1, 40), (0, 5)):
+            network = trained.networks[length]
+            network[3].weight[:20] *= factor
+            network[0].weight *= factor
+    evened = Deployed(trained).eval()
+    before = spread(evened, x)
+    with torch.no_grad():
+        wanted = dict(zip(OUTPUTS, evened(x), strict=True))
+        equalise(evened, x)
+        found = dict(zip(OUTPUTS, evened(x), strict=True))
+    assert spread(evened, x) < before / 3
+    assert torch.equal(found["codes"], wanted["codes"])
+    for name in ("probabilities", "contributions", "sub_actions", "attributes"):
+        torch.testing.assert_close(found[name], wanted[name], atol=1e-4, rtol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("slots", [0, 5])
+def test_a_packed_student_says_what_the_student_says(slots: int, tiny_run: Path, windows: np.ndarray) -> None:
     trained = load_run(tiny_run).student
     if slots:
         torch.manual_seed(0)
         trained.reader = SlotReader(128, 16, slots, 4)
         trained.reader.remember(torch.randn(3, slots, 16))
-    folded, evened = (fold(trained) for _ in range(2))
-    for student in (folded, evened):
-        with torch.no_grad():  # some channels far larger than the others, as training may leave them
-            student.networks[-1][3].weight[:20] *= 40
-    before = spread(evened, torch.from_numpy(windows))
-    equalise(evened, torch.from_numpy(windows))
-    assert spread(evened, torch.from_numpy(windows)) < before / 3
-    one, two = run_student(folded, windows), run_student(evened, windows)
-    np.testing.assert_array_equal(one["codes"], two["codes"])
-    for name in ("probabilities", "contributions", "sub_actions", "attributes"):
-        np.testing.assert_allclose(one[name], two[name], atol=2e-5, err_msg=name)
+    with torch.no_grad():
+        found = Deployed(trained).eval()(torch.from_numpy(windows[:50]))
+    wanted = run_student(trained, windows[:50])
+    for name, value in zip(OUTPUTS, found, strict=True):
+        np.testing.assert_allclose(value.numpy(), wanted[name], atol=2e-5, err_msg=name)
+
+
+def test_rounding_shifts_no_contribution_of_a_length_on_average(tiny_run: Path) -> None:
+    run = load_run(tiny_run)
+    windows, counts = run.calibration["x"][~run.calibration["held_out"]], run.student.layout.counts
+    data = export_run(tiny_run, "int8", "x86", 1).model.SerializeToString()
+    apart = run_file(data, windows)["contributions"] - run_student(run.student, windows)["contributions"]
+    assert np.abs(apart).max() > 1e-3  # there is rounding
+    for own in np.split(apart, np.cumsum(counts)[:-1], axis=1):
+        np.testing.assert_allclose(own.mean((0, 1)), 0, atol=1e-5)
 
 
 def test_an_int8_file_says_the_same_with_integer_kernels_as_by_its_definition(

@@ -86,7 +86,10 @@ def test_metadata_have_every_key_of_the_contract(data: bytes, tiny_run: Path):
     told = {"shape", "length_s", "view", "usage", "sub_actions", "name"}  # and not the test behind the name
     written = json.loads((tiny_run / "codes.json").read_text())["codes"]
     assert set(written[0]) == told | {"bits", "p"}
-    assert found["codes"] == [{key: code[key] for key in told} for code in written]
+    for one, code in zip(found["codes"], written, strict=True):
+        assert set(one) == told
+        np.testing.assert_allclose(one["shape"], code["shape"], atol=0.0051)  # drawn with two decimals
+        assert all(one[key] == code[key] for key in told - {"shape"})
     assert set(found["data"][0]) == {"name", "citation", "licence"}
     assert {"enter", "leave"} <= set(found["judge"])
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmvq_train.codebook.quantiser import DECAY, Codebook, margins, nearest, perplexity
+from mmvq_train.codebook.quantiser import DECAY, Codebook, closeness, nearest, perplexity, two_nearest
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -87,12 +87,16 @@ def test_margins_on_values_worked_out_by_hand():
     codes = torch.tensor([[0.0], [4.0]])
     z = torch.tensor([[0.0], [1.0], [2.0], [7.0]])
     # Distances (0, 4), (1, 3), (2, 2), (7, 3).
-    assert margins(z, codes).tolist() == pytest.approx([1.0, 0.5, 0.0, 0.4], abs=1e-5)
+    first, margins = two_nearest(z, closeness(z, codes))
+    assert first.tolist()[:2] + first.tolist()[3:] == [0, 0, 1]
+    assert margins.tolist() == pytest.approx([1.0, 0.5, 0.0, 0.4], abs=1e-5)
 
 
-def test_margins_lie_between_0_and_1():
-    found = margins(noise(500, 6), noise(20, 6, seed=1))
-    assert 0 <= float(found.min()) <= float(found.max()) <= 1
+def test_margins_lie_between_0_and_1_and_come_with_the_nearest():
+    z, codes = noise(500, 6), noise(20, 6, seed=1)
+    first, margins = two_nearest(z, closeness(z, codes))
+    assert torch.equal(first, nearest(z, codes))
+    assert 0 <= float(margins.min()) <= float(margins.max()) <= 1
 
 
 def test_perplexity_is_the_number_of_codes_if_all_are_used_alike():

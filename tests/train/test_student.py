@@ -73,10 +73,9 @@ def test_a_token_does_not_change_with_the_signal_outside_its_span(student: Stude
 
 def test_a_reason_is_the_whole_reason(student: Student):
     """Tokens of one length with equal codes, offsets and scales have equal rows, whatever else differs in them."""
-    pieces = student.pieces(noise(40, 80, 3))
+    pieces = student.pieces.joined(noise(40, 80, 3))
     out = student.judge(pieces)
-    shaken = [replace(p, shape=p.shape + 1e-3 * noise(*p.shape.shape, seed=3)) for p in pieces]
-    again = student.judge(shaken)
+    again = student.judge(replace(pieces, shape=pieces.shape + 1e-3 * noise(*pieces.shape.shape, seed=3)))
     same = (again.codes == out.codes).all(-1)
     assert 0.9 < float(same.float().mean()) <= 1
     assert torch.equal(again.contributions[same], out.contributions[same])
@@ -84,8 +83,8 @@ def test_a_reason_is_the_whole_reason(student: Student):
 
 
 def test_another_code_is_another_reason(student: Student):
-    pieces = student.pieces(noise(10, 80, 3))
-    out, flipped = student.judge(pieces), student.judge([replace(p, shape=-p.shape) for p in pieces])
+    pieces = student.pieces.joined(noise(10, 80, 3))
+    out, flipped = student.judge(pieces), student.judge(replace(pieces, shape=-pieces.shape))
     other = (flipped.codes != out.codes).any(-1)
     assert other.any()
     assert ((flipped.contributions - out.contributions).abs().amax(-1)[other] > 1e-4).float().mean() > 0.95
@@ -119,7 +118,7 @@ def test_without_text_every_sub_action_is_equally_likely():
 def test_tokens_are_all_that_the_networks_see(student: Student):
     x = noise(4, 80, 3)
     out = student(x)
-    contributions, embeddings = student.said(*student.tokens(student.pieces(x)))
+    contributions, embeddings = student.said(*student.tokens(student.pieces.joined(x)))
     assert torch.equal(contributions, out.contributions)
     assert torch.equal(embeddings, out.embeddings)
 

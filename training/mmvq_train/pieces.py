@@ -118,8 +118,8 @@ class Layout:
 
 @dataclass(frozen=True)
 class PieceValues:
-    """The pieces of one length. shape (B, T, streams, 32·curves), about unit deviation; offset and scale (B, T, A) in
-    g, of the curves that the view looks at."""
+    """Pieces of one length, or of all. shape (B, T, streams, 32·curves), about unit deviation; offset and scale
+    (B, T, A) in g, of the curves that the view looks at."""
 
     shape: Tensor
     offset: Tensor
@@ -130,6 +130,11 @@ class PieceValues:
         """Which shapes are movement, not sensor noise, bool (B, T, streams)."""
         loud = self.scale > QUIET_G
         return loud if self.shape.shape[2] == loud.shape[2] else loud.any(-1, keepdim=True)
+
+    def split(self, counts: list[int]) -> "list[PieceValues]":
+        """So many tokens each."""
+        parts = (value.split(counts, dim=1) for value in (self.shape, self.offset, self.scale))
+        return [PieceValues(*part) for part in zip(*parts, strict=True)]
 
 
 def resampling_matrix(samples: int, points: int = POINTS) -> Tensor:
@@ -177,45 +182,67 @@ class Pieces(nn.Module):
 
     def forward(self, x: Tensor) -> list[PieceValues]:
         """Cut, measure and normalise."""
+        return self.joined(x).split(self.layout.counts)
+
+    def joined(self, x: Tensor) -> PieceValues:
+        """As `forward`, the tokens of all lengths in one, (B, tokens, ...)."""
         if self.layout.axes > self.layout.channels:
             x = torch.cat([x, (x.square().sum(-1, keepdim=True) + SMALL).sqrt()], dim=-1)
-        return [self._values(x.transpose(1, 2), i) for i in range(len(self.layout.lengths_s))]
+        x, part = x.transpose(1, 2), self.layout.part
+        views = [[i for i, own in enumerate(part) if own == number] for number in range(max(part) + 1)]
+        return _joined([self._of_view(x, lengths) for lengths in views])
 
-    def _values(self, x: Tensor, length: int) -> PieceValues:
-        index, view = self.get_buffer(f"index_{length}"), self.layout.view(length)
-        raw = x.index_select(2, index.flatten()).unflatten(2, index.shape).transpose(1, 2)  # (B, T, A, n)
-        offset, centred = _centred(raw)
-        shape = centred @ self.get_buffer(f"matrix_{length}")
+    def _of_view(self, x: Tensor, lengths: list[int]) -> PieceValues:
+        """The pieces of all lengths of one view; the long chain of small steps is walked once for all of them."""
+        view = self.layout.view(lengths[0])
+        cut = [self._cut(x, i) for i in lengths]
+        offset, scale, shape = (torch.cat(parts, dim=2) for parts in zip(*cut, strict=True))
         if view == "gravity":
-            offset, shape = _centred(_by_gravity(shape + offset[..., None]))
-            centred = shape
-        scale = (centred.square().mean(-1) + SMALL).sqrt()
+            offset, shape = _centred(_by_gravity(shape + offset))
+            scale = _deviation(shape)
         if view == "rhythm":
-            shape = (shape.unflatten(-1, (2, -1)).square().sum(-2) + SMALL).sqrt()
-        level = shape.mean(-1, keepdim=True)
-        shape = shape - level
+            shape = torch.linalg.vector_norm(shape.unflatten(-1, (2, -1)), dim=-2)
+        level, shape = _centred(shape)
         if self.layout.joint:
-            shape = shape.flatten(2).unsqueeze(2)
+            shape = shape.transpose(1, 2).flatten(2).unsqueeze(1)
         size = shape.square().mean(-1, keepdim=True)
         if view == "rhythm":
             size = size + level.square()  # what is even over the frequencies has no rhythm, and a small shape
         # Quiet pieces keep a small shape instead of noise blown up to full size.
-        return PieceValues(shape * (size + QUIET_G**2).rsqrt(), offset, scale)
+        shape = shape * (size + QUIET_G**2).rsqrt()
+        return PieceValues(shape.transpose(1, 2), *(value.squeeze(-1).transpose(1, 2) for value in (offset, scale)))
+
+    def _cut(self, x: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of x (B, A, W): means and deviations (B, A, T, 1), and shapes as yet in g (B, A, T, 32 or 64)."""
+        index = self.get_buffer(f"index_{length}")
+        offset, centred = _centred(x.index_select(2, index.flatten()).unflatten(2, index.shape))
+        return offset, _deviation(centred), centred @ self.get_buffer(f"matrix_{length}")
+
+
+def _joined(parts: list[PieceValues]) -> PieceValues:
+    """Tokens of several in one."""
+    values = zip(*((part.shape, part.offset, part.scale) for part in parts), strict=True)
+    return parts[0] if len(parts) == 1 else PieceValues(*(torch.cat(value, dim=1) for value in values))
 
 
 def _centred(curves: Tensor) -> tuple[Tensor, Tensor]:
-    """Means (...) of curves (..., n), and what is left of them."""
-    mean = curves.mean(-1)
-    return mean, curves - mean[..., None]
+    """Means (..., 1) of curves (..., n), and what is left of them."""
+    mean = curves.mean(-1, keepdim=True)
+    return mean, curves - mean
+
+
+def _deviation(centred: Tensor) -> Tensor:
+    """(..., 1) of curves (..., n) of mean zero."""
+    return torch.linalg.vector_norm(centred, dim=-1, keepdim=True) * centred.shape[-1] ** -0.5
 
 
 def _by_gravity(curves: Tensor) -> Tensor:
-    """Curves of x, y, z (B, T, 3, n) in g -> along the piece's mean, across it, and their magnitude."""
+    """Curves of x, y, z (B, 3, T, n) in g -> along the piece's mean, across it, and their magnitude."""
     mean = curves.mean(-1, keepdim=True)
-    along = (curves * mean).sum(-2) * (mean.square().sum(-2) + SMALL).rsqrt()
-    squares = curves.square().sum(-2)
+    along = (curves * mean).sum(1) * (mean.square().sum(1) + SMALL).rsqrt()
+    squares = curves.square().sum(1)
     across = (squares - along.square()).clamp_min(0)
-    return torch.stack([along, (across + SMALL).sqrt(), (squares + SMALL).sqrt()], dim=-2)
+    return torch.stack([along, (across + SMALL).sqrt(), (squares + SMALL).sqrt()], dim=1)
 
 
 class LaidInTime(nn.Module):

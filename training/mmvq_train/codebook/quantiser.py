@@ -80,16 +80,23 @@ class Codebook(nn.Module):
         self.codes.copy_(self.total / self.count[:, None])
 
 
+def closeness(z: Tensor, codes: Tensor) -> Tensor:
+    """How close z (..., d) is to each of (K, d) codes, (..., K): half of |z|² − squared distance."""
+    return z @ codes.T - 0.5 * codes.square().sum(-1)
+
+
 def nearest(z: Tensor, codes: Tensor) -> Tensor:
     """Index (...) of the nearest of (K, d) codes for z (..., d)."""
-    return (z @ codes.T - 0.5 * codes.square().sum(-1)).argmax(-1)
+    return closeness(z, codes).argmax(-1)
 
 
-def margins(z: Tensor, codes: Tensor) -> Tensor:
-    """(d2 − d1)/(d2 + d1) of the two nearest codes, (...), in 0..1: 0 is a toss-up between two codes."""
-    squared = z.square().sum(-1, keepdim=True) - 2 * (z @ codes.T) + codes.square().sum(-1)
-    two = squared.topk(2, dim=-1, largest=False).values.clamp_min(1e-12).sqrt()
-    return (two[..., 1] - two[..., 0]) / (two[..., 1] + two[..., 0])
+def two_nearest(z: Tensor, close: Tensor) -> tuple[Tensor, Tensor]:
+    """Of z (..., d) and its closeness (..., K): the index of the nearest code (...), and the margin (...) before the
+    next, (d2 − d1)/(d2 + d1) in 0..1: 0 is a toss-up between two codes."""
+    two = close.topk(2, dim=-1)
+    distance = (z.square().sum(-1, keepdim=True) - 2 * two.values).clamp_min(1e-12).sqrt()
+    first, second = distance.unbind(-1)
+    return two.indices[..., 0], (second - first) / (second + first)
 
 
 def perplexity(codes: Tensor, size: int) -> float:

@@ -65,7 +65,7 @@ def windows(t: Tested) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     x = t.windows.x[rows]
     rebuilt = _rebuilt(t.codebook, x)
     with torch.no_grad():
-        shapes = torch.cat([p.shape for p in t.student.pieces(x)], dim=1)
+        shapes = t.student.pieces.joined(x).shape
     examples = []
     for i, row in enumerate(rows):
         truth, said = int(t.windows.y[row]), int(probability[row].argmax())

@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvq_train.codebook.model import ShapeCodebook, ShapeEncoder, attribute_inputs
-from mmvq_train.codebook.quantiser import margins, nearest
+from mmvq_train.codebook.quantiser import closeness, two_nearest
 from mmvq_train.codebook.text import TEXT_DIM
 from mmvq_train.config import Config
 from mmvq_train.fitting import Dropout
 from mmvq_train.pieces import Layout, Pieces, PieceValues
-from mmvq_train.workspace import FoldedReader, SlotReader
+from mmvq_train.workspace import SlotReader
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ class Student(nn.Module):
             )
             for _ in range(lengths)
         )
-        self.reader: SlotReader | FoldedReader | None = reader
+        self.reader = reader
         self.contribute = nn.ModuleList(nn.Linear(width, classes) for _ in range(lengths))
-        self.act: ActionHead | nn.Linear = ActionHead(width, actions)
+        self.act = ActionHead(width, actions)
         self.bias = nn.Parameter(torch.zeros(classes))
         # Long pieces are few: every length has the same say at the start, and learns its own by its weights. The whole
         # is the mean of its parts.
@@ -131,29 +131,45 @@ class Student(nn.Module):
         for own, encoder in zip(self.maps, codebook.encoders, strict=True):
             assert isinstance(own, nn.Linear) and isinstance(encoder, ShapeEncoder)
             own.weight.copy_(encoder.linear.weight)
-        if codebook.text is not None and isinstance(self.act, ActionHead):
+        if codebook.text is not None:
             self.act.prototypes.copy_(codebook.text.prototypes())
 
     def forward(self, x: Tensor) -> StudentOutput:
         """Cut the windows into pieces and judge them."""
-        return self.judge(self.pieces(x))
+        return self.judge(self.pieces.joined(x))
 
-    def judge(self, pieces: list[PieceValues]) -> StudentOutput:
-        """As `forward`, of windows that are cut already."""
-        parts = [self._length(i, p) for i, p in enumerate(pieces)]
-        joined = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
-        actions = self.act(joined["embeddings"])
-        return StudentOutput(logits=joined["contributions"].sum(1) + self.bias, actions=actions, **joined)
+    def judge(self, pieces: PieceValues) -> StudentOutput:
+        """As `forward`, of windows that are cut already, the pieces of all lengths in one."""
+        z, codes, margins = self.locate(pieces.shape)
+        contributions, embeddings = self.said(codes, attribute_inputs(pieces))
+        return StudentOutput(
+            logits=contributions.sum(1) + self.bias,
+            codes=codes,
+            margins=margins,
+            attributes=self.attributes(pieces),
+            contributions=contributions,
+            actions=self.act(embeddings),
+            embeddings=embeddings,
+            z=z,
+        )
 
-    def tokens(self, pieces: list[PieceValues]) -> tuple[Tensor, Tensor]:
+    def tokens(self, pieces: PieceValues) -> tuple[Tensor, Tensor]:
         """All that the networks see of windows: codes (B, T, S), attributes as they like them (B, T, A, 2)."""
-        codes = [nearest(self.place(i, p.shape), self.codes[i]) for i, p in enumerate(pieces)]
-        return torch.cat(codes, dim=1), torch.cat([attribute_inputs(p) for p in pieces], dim=1)
+        _, codes, _ = self.locate(pieces.shape)
+        return codes, attribute_inputs(pieces)
 
     def place(self, i: int, shape: Tensor) -> Tensor:
         """z (..., d) of shapes (..., 32·curves) of the i-th length, by the map of their view."""
         z: Tensor = self.maps[self.layout.part[i]](shape)
         return z
+
+    def locate(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the shapes of all tokens (B, T, S, 32·curves): z (B, T, S, d), codes and margins (B, T, S)."""
+        parts = [part.tokens for part in self.layout.parts()]
+        z = _cat([own(part) for own, part in zip(self.maps, shape.split(parts, dim=1), strict=True)])
+        placed = z.detach()
+        by_length = zip(placed.split(self.layout.counts, dim=1), self.codes, strict=True)
+        return z, *two_nearest(placed, _cat([closeness(part, codes) for part, codes in by_length]))
 
     def said(self, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         """Contributions (B, T, C) and embeddings (B, T, width) of `tokens`."""
@@ -161,19 +177,6 @@ class Student(nn.Module):
         parts = zip(codes.split(counts, dim=1), attributes.split(counts, dim=1), strict=True)
         contributions, embeddings = zip(*(self.weigh(i, c, a) for i, (c, a) in enumerate(parts)), strict=True)
         return torch.cat(contributions, dim=1), torch.cat(embeddings, dim=1)
-
-    def _length(self, i: int, piece: PieceValues) -> dict[str, Tensor]:
-        z = self.place(i, piece.shape)
-        codes = nearest(z, self.codes[i])
-        contributions, hidden = self.weigh(i, codes, attribute_inputs(piece))
-        return {
-            "codes": codes,
-            "margins": margins(z.detach(), self.codes[i]),
-            "attributes": self._attributes(i, piece),
-            "contributions": contributions,
-            "embeddings": hidden,
-            "z": z,
-        }
 
     def weigh(self, i: int, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         """What tokens of the i-th length count, (B, T, C), and their embeddings (B, T, width): codes (B, T, S) and
@@ -191,11 +194,11 @@ class Student(nn.Module):
         contributions = self.contribute[i](hidden).unflatten(0, features.shape[:2])
         return contributions * self.share[i], hidden.unflatten(0, features.shape[:2])
 
-    def _attributes(self, i: int, piece: PieceValues) -> Tensor:
-        starts = torch.tensor(self.layout.starts(i), dtype=piece.offset.dtype, device=piece.offset.device)
-        t = (starts / self.layout.rate_hz)[:, None].expand_as(piece.offset)
-        length = torch.full_like(t, self.layout.samples(i) / self.layout.rate_hz)
-        return torch.stack([t, length, piece.offset, piece.scale], dim=-1)
+    def attributes(self, pieces: PieceValues) -> Tensor:
+        """(B, T, A, 4): start and length in seconds, offset and scale in g."""
+        span = torch.from_numpy(self.layout.spans_s()).to(pieces.offset)[None, :, None]
+        own = torch.stack([pieces.offset, pieces.scale], dim=-1)
+        return torch.cat([span.expand(*own.shape[:3], 2), own], dim=-1)
 
     @torch.no_grad()
     def centre(self, x: Tensor) -> None:
@@ -223,6 +226,11 @@ class Student(nn.Module):
     def heads(self) -> list[nn.Linear]:
         """What turns token embeddings into contributions, shortest length first."""
         return [head for head in self.contribute if isinstance(head, nn.Linear)]
+
+
+def _cat(parts: list[Tensor]) -> Tensor:
+    """Tokens of several in one."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def make_student(config: Config, classes: int, actions: int) -> Student:

@@ -48,7 +48,7 @@ def tokens_of(student: Student, copies: Sequence[Tensor]) -> Tokens:
     """As the student's map and frozen codes have them."""
     codes, attributes = [], []
     for x in copies:
-        parts = [student.tokens(student.pieces(part)) for part in x.split(WINDOWS_AT_ONCE)]
+        parts = [student.tokens(student.pieces.joined(part)) for part in x.split(WINDOWS_AT_ONCE)]
         codes.append(torch.cat([c.to(torch.int16) for c, _ in parts]))
         attributes.append(torch.cat([a.half() for _, a in parts]))
     return Tokens(torch.stack(codes), torch.stack(attributes))

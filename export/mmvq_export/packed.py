@@ -1,0 +1,72 @@
+"""The student's networks as two grouped convolutions and a batched product: for the tokens of all lengths at once.
+
+At the edge a window takes as long as its graph has nodes, not as it has multiplications (docs/lab-log.md); a network a
+length would be dozens of small products. Tokens of every length are laid side by side, the few long ones repeated up to
+the number of the short ones, and each length is a group of channels with weights of its own.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmvq_train.student.model import Student
+
+
+class Packed(nn.Module):
+    """Codes (B, T, S) and attributes as a network likes them (B, T, A, 2) -> contributions (B, T, C) and sub-action
+    logits (B, T, M): what the student's `said` and `act` say, but for rounding, from whose weights it is made."""
+
+    first_row: Tensor
+    laid: Tensor
+    back: Tensor
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        layout, size = student.layout, student.size
+        self.lengths, self.longest = len(layout.counts), max(layout.counts)
+        first = torch.arange(self.lengths * layout.streams).view(self.lengths, -1) * size
+        starts = [sum(layout.counts[:i]) for i in range(self.lengths)]
+        places = torch.arange(self.longest)
+        spans = list(zip(starts, layout.counts, strict=True))
+        self.table = nn.Parameter(torch.cat(list(student.embed)).detach())
+        self.register_buffer("first_row", first.repeat_interleave(torch.tensor(layout.counts), dim=0))
+        self.register_buffer("laid", torch.cat([start + places.clamp_max(count - 1) for start, count in spans]))
+        self.register_buffer(
+            "back", torch.cat([i * self.longest + places[:count] for i, count in enumerate(layout.counts)])
+        )
+        with torch.no_grad():
+            hidden = zip(*(_linears(network) for network in student.networks), strict=True)
+            self.first, self.second = (_grouped(layers) for layers in hidden)
+            # Not one more convolution: int8 convolutions round what they say, and contributions are published.
+            shares = list(zip(student.heads(), student.share, strict=True))
+            self.last = nn.Parameter(torch.stack([share * head.weight.T for head, share in shares]))
+            self.last_bias = nn.Parameter(torch.stack([share * head.bias for head, share in shares])[:, None])
+            self.act = student.act.folded()
+            self.act_size = nn.Parameter(torch.ones(self.lengths, 1, 1))  # by which its tokens count there
+            self.reader = student.reader.folded() if student.reader else None
+
+    def forward(self, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+        """Looked up, laid in groups, through the layers and back."""
+        features = torch.cat([F.embedding(codes + self.first_row, self.table).flatten(2), attributes.flatten(2)], -1)
+        groups = features.index_select(1, self.laid).unflatten(1, (self.lengths, -1)).transpose(2, 3)
+        x = self.second(self.first(groups.flatten(1, 2).unsqueeze(2)).relu()).relu()  # (B, lengths · width, 1, places)
+        tokens = x.squeeze(2).unflatten(1, (self.lengths, -1)).transpose(2, 3)
+        if self.reader is not None:
+            tokens = self.reader(tokens.flatten(0, 2)).unflatten(0, tokens.shape[:3])
+        contributions = (tokens @ self.last + self.last_bias).flatten(1, 2).index_select(1, self.back)
+        actions = (tokens @ self.act.weight.T) * self.act_size + self.act.bias
+        return contributions, actions.flatten(1, 2).index_select(1, self.back)
+
+
+def _linears(network: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in network.children() if isinstance(layer, nn.Linear)]
+
+
+def _grouped(layers: Sequence[nn.Linear]) -> nn.Conv2d:
+    """A layer for each group of channels. Of two dimensions, as its float kernel is a quarter faster than of one."""
+    weight, bias = (torch.cat(parts) for parts in zip(*((one.weight, one.bias) for one in layers), strict=True))
+    made = nn.Conv2d(len(layers) * weight.shape[1], len(weight), 1, groups=len(layers))
+    made.load_state_dict({"weight": weight[..., None, None], "bias": bias})
+    return made
