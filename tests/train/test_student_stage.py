@@ -145,6 +145,30 @@ def test_what_teachers_say_of_windows_without_labels_is_learnt(tmp_path):
     assert right(more) == 1 > 0.7 > right(None)
 
 
+def test_mixtures_are_learnt_by_both_labels(tmp_path):
+    stage, _ = made(with_method("kd", mixed=2, epochs=30, piece_dropout=0.0, dropout=0.0, smoothing=0.0), teachers=0)
+    batch, noted = next(iter(stage.train_dataloader())), []
+
+    def asked() -> float:
+        with mock.patch.object(stage, "note", lambda **values: noted.append(values["mixed"].item())):
+            torch.manual_seed(0)
+            stage.training_step(batch, 0)
+        return noted[-1]
+
+    made_of, y = stage.mixed, windows().y
+    torch.manual_seed(0)
+    rows = torch.randint(24, (8,))
+    with torch.no_grad():
+        said = stage.student.said(*made_of.tokens.some(0, rows, y.device))[0].sum(1) + stage.student.bias
+    share, logs = made_of.share[0, rows], said.log_softmax(-1)
+    both = zip(share, y[rows], y[made_of.other[0, rows]], logs, strict=True)
+    wanted = -torch.stack([s * log[one] + (1 - s) * log[other] for s, one, other, log in both]).mean()
+    before = asked()
+    assert before == pytest.approx(wanted.item(), abs=1e-5)
+    fit(stage, "student", tmp_path, "cpu")
+    assert asked() < 0.8 * before
+
+
 def test_slots_are_frozen_into_the_student_as_constants(tmp_path):
     config = replace(CONFIG, workspace=replace(CONFIG.workspace, frozen=True))
     stage, _ = made(config)
@@ -203,7 +227,7 @@ class Stopped(StudentStage):
 def test_a_stage_stopped_in_mid_epoch_goes_on_to_the_weights_of_one_that_was_not(tmp_path, request):
     handler = signal.getsignal(signal.SIGINT)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))  # Lightning switches it off on Ctrl-C
-    config = replace(CONFIG, student=replace(CONFIG.student, epochs=5))
+    config = replace(CONFIG, student=replace(CONFIG.student, epochs=5, mixed=2))
 
     x = noise(12, 80, 3, seed=5)
     more = Lessons([x] * COPIES, knowledge(12))

@@ -182,6 +182,9 @@ class StudentConfig:
     """Label smoothing."""
     copies: int = 4
     """Copies of the training windows: one as recorded, the others turned and scaled. Teachers judge each of them."""
+    mixed: int = 0
+    """More copies, each turned, scaled and stretched further and mixed with another window, labels too; every step
+    learns from as many of these as of the others, and takes twice as long."""
     method: DistilMethod = "workspace"
     """How to learn from teachers: their answers, weighed by the workspace (mGLW), equally (kd), by entropy (ebkd), by
     rightness and with features (camkd), by an agent (mtkd-rl); correlation of answers (dist); features alone (at, sp,
@@ -362,6 +365,7 @@ BOUNDS: Final = (
     ("student.embedding", 1, 4096),
     *((f"student.{name}", 0, ALMOST_ONE) for name in ("dropout", "piece_dropout", "smoothing")),
     ("student.copies", 1, 100),
+    ("student.mixed", 0, 100),
     ("student.temperature", 0.01, 1000),
     ("student.hint", 0, 1e6),
     ("student.anneal", 0, ALMOST_ONE),

@@ -1,4 +1,5 @@
-"""Changes of a window that leave its label as it is: the watch sits turned, or measures a little too much.
+"""Changes of a window that leave its label as it is: the watch sits turned, or measures a little too much, or things
+are done slower; and mixtures of two windows, whose label is both.
 
 Axes are turned together (a rotation of the device), so gravity turns with them, as it does in truth.
 """
@@ -21,6 +22,28 @@ def augment(x: Tensor, rotation_deg: float, gain: float, generator: torch.Genera
     axis = torch.nn.functional.normalize(torch.randn(batch, 3, generator=generator), dim=-1)
     angle = torch.randn(batch, generator=generator) * math.radians(rotation_deg)
     return x @ rotation(axis, angle).to(x.device) * factor
+
+
+def stretched(x: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """(B, W, 3) -> the same, each window slower or faster by a factor of up to e^most, even in its logarithm. A slower
+    one shows a part of what it was, from a random place; a faster one comes back from its end."""
+    batch, length, _ = x.shape
+    speed = torch.empty(batch, 1).uniform_(-most, most, generator=generator).exp()
+    spare = (length - 1) * (1 - speed).clamp_min(0)
+    place = torch.arange(length) * speed + spare * torch.rand(batch, 1, generator=generator)
+    place = (length - 1) - (place - (length - 1)).abs()
+    left = place.long().clamp(0, length - 2)
+    right = (place - left)[..., None].to(x)
+    before, after = (x.gather(1, (left + i)[..., None].to(x.device).expand_as(x)) for i in (0, 1))
+    return before * (1 - right) + after * right
+
+
+def mixed(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, W, 3) -> each window mixed with another one; its own share (B,), and the other one's row (B,): mixup (Zhang
+    et al. 2018, arXiv 1710.09412) with shares even in 0..1."""
+    other, share = torch.randperm(len(x), generator=generator), torch.rand(len(x), generator=generator)
+    own = share[:, None, None].to(x)
+    return own * x + (1 - own) * x[other], share, other
 
 
 def rotation(axis: Tensor, angle: Tensor) -> Tensor:

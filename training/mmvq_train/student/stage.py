@@ -1,6 +1,7 @@
 """Stage 3: teach the student what the labels, the teachers and the codebook say, over tokens that stand still.
 
     loss = (1−λ) CE + what the method asks for (see `methods`)        labels and teachers
+         + CE of mixtures of two windows                              their labels, by share
          + λ T² KL of windows without labels                          teachers alone, in equal parts
          + sub-action targets                                         the codebook, whose codes stay frozen
 
@@ -24,7 +25,7 @@ from mmvq_train.fitting import Batch, Stage
 from mmvq_train.pieces import LaidInTime
 from mmvq_train.student.methods import Method, Seen, make_method
 from mmvq_train.student.model import Student, make_student
-from mmvq_train.student.tokens import Tokens, follow, tokens_of
+from mmvq_train.student.tokens import Mixed, Tokens, follow, mixed_of, tokens_of
 from mmvq_train.teachers import POSITIONS, Knowledge
 
 
@@ -61,6 +62,7 @@ class StudentStage(Stage):
         self.student.adopt(codebook)
         follow(self.student, codebook, data.x, s.follow, config.seed)
         self.tokens = tokens_of(self.student, lessons.copies)
+        self.mixed = mixed_of(self.student, data.x, s.mixed, config.seed) if s.mixed else None
         # In a tuple, so that what is frozen is neither trained nor checkpointed with the student.
         self.frozen = (codebook.eval().requires_grad_(False),)
         self.knowledge = tuple(lessons.knowledge)
@@ -96,6 +98,8 @@ class StudentStage(Stage):
                 own |= method(Seen(logits, of_part, self.lay[number](of_part), batch.y, *known))
             for name, value in own.items():
                 parts[name] = parts.get(name, 0) + value / len(said)
+        if self.mixed is not None:
+            parts["mixed"] = self._mixed(self.mixed, device)
         if learning and self.more is not None:
             parts["unlabelled"] = s.distil * self._unlabelled(self.more, copy, device)
         if self.frozen[0].text is not None:
@@ -124,6 +128,18 @@ class StudentStage(Stage):
             contributions = contributions * drawn[..., None] / (1 - share)
         parts = self.student.parts()
         return [len(parts) * contributions[:, p.tokens].sum(1) + self.student.bias for p in parts], embeddings
+
+    def _mixed(self, mixed: Mixed, device: torch.device) -> Tensor:
+        """Cross-entropy of as many mixtures, drawn anew, against both labels; mean over the student's parts."""
+        copy, y = self.current_epoch % len(mixed.share), self.data.y
+        rows = torch.randint(len(y), (self.batch,))
+        share = mixed.share[copy, rows].to(device)
+        losses = [
+            weight * F.cross_entropy(said, label.to(device), label_smoothing=self.recipe.smoothing, reduction="none")
+            for said in self._read(*mixed.tokens.some(copy, rows, device))[0]
+            for weight, label in ((share, y[rows]), (1 - share, y[mixed.other[copy, rows]]))
+        ]
+        return torch.stack(losses).mean(1).sum() / len(self.student.parts())
 
     def _unlabelled(self, more: tuple[Tokens, Tensor], copy: int, device: torch.device) -> Tensor:
         """T² KL(teachers ‖ student) of windows drawn anew, half as many as have labels."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.quantiser import nearest
-from mmvq_train.data import augment
+from mmvq_train.data import augment, mixed, stretched
 from mmvq_train.student.model import Student
 
 WINDOWS_AT_ONCE: Final = 256
@@ -22,6 +22,7 @@ FOLLOWED_PIECES: Final = 200_000  # of all lengths together: many times what 512
 FOLLOWED_AT_ONCE: Final = 2048  # pieces of each length a step
 SOFTNESS: Final = 0.5  # of the assignment, in squared distance: codes lie about 1 apart in every dimension
 STEP: Final = 1e-2
+TURNED_DEG, GAIN, STRETCHED = 30.0, 0.2, 0.3  # of mixed copies (docs/lab-log.md)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,30 @@ class Tokens:
     def some(self, copy: int, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         """Of one copy's rows, as the student takes them: codes (B, T, S), attributes (B, T, A, 2)."""
         return self.codes[copy, rows].to(device).long(), self.attributes[copy, rows].to(device).float()
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Tokens of windows that are mixtures; share (copies, N) of the window of that row, and the other one's row."""
+
+    tokens: Tokens
+    share: Tensor
+    other: Tensor
+
+
+@torch.no_grad()
+def mixed_of(student: Student, x: Tensor, count: int, seed: int) -> Mixed:
+    """Copies of windows (N, W, 3), turned, scaled, stretched and mixed; one at a time, as there may be many."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    made, shares, others = [], [], []
+    for _ in range(count):
+        turned = augment(stretched(x, STRETCHED, generator), TURNED_DEG, GAIN, generator)
+        windows, share, other = mixed(turned, generator)
+        made.append(tokens_of(student, [windows]))
+        shares.append(share)
+        others.append(other)
+    tokens = Tokens(torch.cat([one.codes for one in made]), torch.cat([one.attributes for one in made]))
+    return Mixed(tokens, torch.stack(shares), torch.stack(others))
 
 
 def copies_of(x: Tensor, count: int, rotation_deg: float, gain: float, seed: int) -> list[Tensor]:
