@@ -234,7 +234,7 @@ def scores(rows: list[dict[str, Any]], by_row: dict[str, list[dict[str, Any]]], 
     """Macro-F1, of each seed and person, and what was gained over other rows, paired over people."""
     people = list(rows[0][part]["per_subject"])
     gained = {}
-    for other in ("from scratch", "KD"):
+    for other in ("from scratch", "KD", "workspace"):
         beside = {row["seed"]: row[part]["per_subject"] for row in by_row[other]}
         pairs = [(row[part]["per_subject"], beside[row["seed"]]) for row in rows if row["seed"] in beside]
         if pairs:
