@@ -130,6 +130,7 @@ def _piece(prediction: Prediction, metadata: Metadata, token: int, label: int, s
     probabilities = prediction.sub_actions[token]
     backed = backed_sub_action(probabilities, names, metadata.sub_actions)
     sub_action, p = (None, None) if backed is None else (metadata.sub_actions[backed], float(probabilities[backed]))
+    view = metadata.code_views[codes[0]]
     return Piece(
         t=start + float(begins.min()),
         length=float(ends.max() - begins.min()),
@@ -138,6 +139,7 @@ def _piece(prediction: Prediction, metadata: Metadata, token: int, label: int, s
         sub_action=sub_action,
         p=p,
         contribution=float(prediction.contributions[token, label]),
-        still=bool((prediction.attributes[token, :, 3] < QUIET_G).all()),
-        view=metadata.code_views[codes[0]],
+        # Curves along gravity are drawn from 32 points, and have lost what shakes faster than these: not told as still.
+        still=view != "gravity" and bool((prediction.attributes[token, :, 3] < QUIET_G).all()),
+        view=view,
     )

@@ -1,11 +1,14 @@
 import io
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wearing import frames, hello, play, records, signal
 
-from mmvq_run.explain import Piece, backed_sub_action, in_words, reasons
+from mmvq_run.explain import Piece, backed_sub_action, in_words, pieces_for, reasons
+from mmvq_run.model import Prediction
 from mmvq_run.sinks import JsonLines, TextLines
 
 
@@ -52,6 +55,17 @@ def test_a_code_without_a_tested_name_is_never_called_by_one():
 
 def test_a_piece_that_hardly_moves_is_called_still_and_not_by_what_its_noise_resembles():
     assert words(piece(0.0, 1.0, 1.0, "hand scratches the face", still=True)) == "hand nearly still (0.0-1.0 s, +1.0)"
+
+
+@pytest.mark.parametrize(("view", "still"), [("axes", True), ("gravity", False), ("rhythm", True)])
+def test_a_piece_is_told_as_still_where_its_scale_has_seen_every_sample(view: str, still: bool):
+    quiet = Prediction(
+        probabilities=np.ones(1), unknown_score=0.0, codes=np.zeros((1, 3), np.int64), margins=np.ones((1, 3)),
+        attributes=np.array([[[0.0, 10.0, 1.0, 0.01]] * 3]), contributions=np.ones((1, 1)), sub_actions=np.ones((1, 1)),
+    )
+    metadata = SimpleNamespace(code_names=(None,), code_views=(view,), sub_actions=("hand waves",))
+    [piece] = pieces_for(quiet, metadata, 0, 0.0)
+    assert piece.still == still
 
 
 @given(
