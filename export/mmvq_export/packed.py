@@ -25,17 +25,12 @@ class Packed(nn.Module):
     def __init__(self, student: Student) -> None:
         super().__init__()
         layout, size = student.layout, student.size
-        self.lengths, self.longest = len(layout.counts), max(layout.counts)
+        self.lengths = len(layout.counts)
         first = torch.arange(self.lengths * layout.streams).view(self.lengths, -1) * size
-        starts = [sum(layout.counts[:i]) for i in range(self.lengths)]
-        places = torch.arange(self.longest)
-        spans = list(zip(starts, layout.counts, strict=True))
-        self.table = nn.Parameter(torch.cat(list(student.embed)).detach())
         self.register_buffer("first_row", first.repeat_interleave(torch.tensor(layout.counts), dim=0))
-        self.register_buffer("laid", torch.cat([start + places.clamp_max(count - 1) for start, count in spans]))
-        self.register_buffer(
-            "back", torch.cat([i * self.longest + places[:count] for i, count in enumerate(layout.counts)])
-        )
+        for name, index in zip(("laid", "back"), layout.side_by_side(), strict=True):
+            self.register_buffer(name, index)
+        self.table = nn.Parameter(torch.cat(list(student.embed)).detach())
         with torch.no_grad():
             hidden = zip(*(_linears(network) for network in student.networks), strict=True)
             self.first, self.second = (_grouped(layers) for layers in hidden)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from mmvq_run.signal import QUIET_G
 
 POINTS: Final = 32
+HALF_STEP: Final = 2.0**-11  # multiples of it up to 1 are exact in half precision
 SMALL: Final = 1e-12  # keeps the slope of a root finite at zero
 TOP_HZ: Final = 6.0  # of rhythm: above it lie shaking and impacts, which the scale tells of (docs/lab-log.md)
 
@@ -106,6 +107,18 @@ class Layout:
         """Tokens of a window: view by view, shortest length first, in order of time within a length."""
         return sum(self.counts)
 
+    def side_by_side(self) -> tuple[Tensor, Tensor]:
+        """Tokens as a table with a row a length: which token stands where (lengths · most tokens,), the last one of a
+        length repeated to the end of its row; and where each token stands (tokens,). For one product over all lengths
+        in place of one a length."""
+        most, first = max(self.counts), 0
+        laid, back = [], []
+        for row, count in enumerate(self.counts):
+            laid += [first + min(place, count - 1) for place in range(most)]
+            back += [row * most + place for place in range(count)]
+            first += count
+        return torch.tensor(laid), torch.tensor(back)
+
     def spans_s(self) -> npt.NDArray[np.float32]:
         """(tokens, 2): start from the window's beginning, and length, in seconds."""
         rows = [
@@ -149,21 +162,27 @@ def resampling_matrix(samples: int, points: int = POINTS) -> Tensor:
     rows = np.arange(len(position))
     matrix[rows, left] += 1 - (position - left)
     matrix[rows, left + 1] += position - left
-    # Weights are such as half precision can hold, so that a model file may store them in two bytes unchanged.
-    return torch.tensor(matrix.reshape(points, -1, samples).mean(axis=1).T, dtype=torch.float16).float()
+    # Weights are such as half precision can hold, so that a model file may store them in two bytes unchanged; what
+    # rounding them down leaves of a column goes to those that lost most.
+    wanted = matrix.reshape(points, -1, samples).mean(axis=1) / HALF_STEP
+    whole = np.floor(wanted)
+    lost_most = np.argsort(np.argsort(whole - wanted, axis=1, kind="stable"), axis=1)
+    whole += lost_most < (1 / HALF_STEP - whole.sum(axis=1, keepdims=True)).round()
+    return torch.tensor(whole.T * HALF_STEP, dtype=torch.float32)
 
 
 def wave_matrix(samples: int, rate_hz: float) -> Tensor:
     """(samples, 2, 32): cosines and sines under a Hann window, at frequencies in even steps from one wave a piece up to
-    TOP_HZ, or half the rate if that is less.
+    TOP_HZ, or half the rate if that is less; each less its mean, so that gravity is in none.
 
-    Of white noise the squares of both add up to its variance, at every frequency.
+    Of white noise the squares of both add up to its variance, at every frequency but the lowest, which lose some.
     """
     seconds = torch.arange(samples, dtype=torch.float64) / rate_hz
     hertz = torch.linspace(rate_hz / samples, min(TOP_HZ, rate_hz / 2), POINTS, dtype=torch.float64)
     phase = 2 * torch.pi * seconds[:, None] * hertz
     window = torch.hann_window(samples, dtype=torch.float64)[:, None]
-    return (torch.stack([phase.cos(), phase.sin()], dim=1) * (window / window.norm())[:, None]).half().float()
+    waves = torch.stack([phase.cos(), phase.sin()], dim=1) * (window / window.norm())[:, None]
+    return (waves - waves.mean(0)).half().float()
 
 
 class Pieces(nn.Module):
@@ -194,29 +213,37 @@ class Pieces(nn.Module):
 
     def _of_view(self, x: Tensor, lengths: list[int]) -> PieceValues:
         """The pieces of all lengths of one view; the long chain of small steps is walked once for all of them."""
-        view = self.layout.view(lengths[0])
-        cut = [self._cut(x, i) for i in lengths]
-        offset, scale, shape = (torch.cat(parts, dim=2) for parts in zip(*cut, strict=True))
-        if view == "gravity":
-            offset, shape = _centred(_by_gravity(shape + offset))
-            scale = _deviation(shape)
-        if view == "rhythm":
-            shape = torch.linalg.vector_norm(shape.unflatten(-1, (2, -1)), dim=-2)
-        level, shape = _centred(shape)
+        view, raw = self.layout.view(lengths[0]), [self._cut(x, i) for i in lengths]
+        matrices = [self.get_buffer(f"matrix_{i}") for i in lengths]
+        if view == "axes":
+            parts = [_centred(one) for one in raw]
+            offset, scale = _cat([mean for mean, _ in parts]), _cat([_deviation(centred) for _, centred in parts])
+            _, shape = _centred(_cat([centred @ matrix for (_, centred), matrix in zip(parts, matrices, strict=True)]))
+        else:
+            shape = _cat([one @ matrix for one, matrix in zip(raw, matrices, strict=True)])
+            if view == "gravity":
+                offset, shape = _centred(_by_gravity(shape))
+                scale = _deviation(shape)
+            else:
+                offset, shape = _cat([one.mean(-1, keepdim=True) for one in raw]), _amplitude(shape)
+                scale = _deviation(shape)  # not of what is left of it: what swings evenly has a small shape
+                _, shape = _centred(shape)
         if self.layout.joint:
             shape = shape.transpose(1, 2).flatten(2).unsqueeze(1)
-        size = shape.square().mean(-1, keepdim=True)
-        if view == "rhythm":
-            size = size + level.square()  # what is even over the frequencies has no rhythm, and a small shape
+        size = scale.square() if view == "rhythm" else shape.square().mean(-1, keepdim=True)
         # Quiet pieces keep a small shape instead of noise blown up to full size.
         shape = shape * (size + QUIET_G**2).rsqrt()
         return PieceValues(shape.transpose(1, 2), *(value.squeeze(-1).transpose(1, 2) for value in (offset, scale)))
 
-    def _cut(self, x: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Of x (B, A, W): means and deviations (B, A, T, 1), and shapes as yet in g (B, A, T, 32 or 64)."""
+    def _cut(self, x: Tensor, length: int) -> Tensor:
+        """x (B, A, W) -> (B, A, T, n)."""
         index = self.get_buffer(f"index_{length}")
-        offset, centred = _centred(x.index_select(2, index.flatten()).unflatten(2, index.shape))
-        return offset, _deviation(centred), centred @ self.get_buffer(f"matrix_{length}")
+        return x.index_select(2, index.flatten()).unflatten(2, index.shape)
+
+
+def _cat(parts: list[Tensor]) -> Tensor:
+    """Pieces of several lengths in one, (B, A, T, ...)."""
+    return torch.cat(parts, dim=2)
 
 
 def _joined(parts: list[PieceValues]) -> PieceValues:
@@ -232,8 +259,13 @@ def _centred(curves: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _deviation(centred: Tensor) -> Tensor:
-    """(..., 1) of curves (..., n) of mean zero."""
+    """Root mean square (..., 1) of (..., n)."""
     return torch.linalg.vector_norm(centred, dim=-1, keepdim=True) * centred.shape[-1] ** -0.5
+
+
+def _amplitude(waves: Tensor) -> Tensor:
+    """Cosines and sines (..., 64) -> (..., 32)."""
+    return torch.linalg.vector_norm(waves.unflatten(-1, (2, -1)), dim=-2)
 
 
 def _by_gravity(curves: Tensor) -> Tensor:

@@ -81,8 +81,8 @@ class Codebook(nn.Module):
 
 
 def closeness(z: Tensor, codes: Tensor) -> Tensor:
-    """How close z (..., d) is to each of (K, d) codes, (..., K): half of |z|² − squared distance."""
-    return z @ codes.T - 0.5 * codes.square().sum(-1)
+    """How close z (..., n, d) is to each of the codes (..., K, d), as (..., n, K): half of |z|² − squared distance."""
+    return z @ codes.mT - 0.5 * codes.square().sum(-1).unsqueeze(-2)
 
 
 def nearest(z: Tensor, codes: Tensor) -> Tensor:

@@ -88,6 +88,8 @@ class Student(nn.Module):
     """(B, window, 3) in g -> StudentOutput. `codes` (lengths, K, d) are frozen."""
 
     codes: Tensor
+    laid: Tensor
+    back: Tensor
     temperature: Tensor
     threshold: Tensor
 
@@ -101,6 +103,8 @@ class Student(nn.Module):
         lengths = len(layout.lengths_s)
         self.maps = nn.ModuleList(nn.Linear(layout.points, dim, bias=False) for _ in layout.parts())
         self.register_buffer("codes", torch.zeros(lengths, size, dim))
+        for name, index in zip(("laid", "back"), layout.side_by_side(), strict=True):
+            self.register_buffer(name, index, persistent=False)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("threshold", torch.zeros(()))
         self.size = size
@@ -166,10 +170,11 @@ class Student(nn.Module):
     def locate(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of the shapes of all tokens (B, T, S, 32·curves): z (B, T, S, d), codes and margins (B, T, S)."""
         parts = [part.tokens for part in self.layout.parts()]
-        z = _cat([own(part) for own, part in zip(self.maps, shape.split(parts, dim=1), strict=True)])
+        z = torch.cat([own(part) for own, part in zip(self.maps, shape.split(parts, dim=1), strict=True)], dim=1)
         placed = z.detach()
-        by_length = zip(placed.split(self.layout.counts, dim=1), self.codes, strict=True)
-        return z, *two_nearest(placed, _cat([closeness(part, codes) for part, codes in by_length]))
+        table = placed.index_select(1, self.laid).unflatten(1, (len(self.codes), -1)).flatten(2, 3)
+        close = closeness(table, self.codes).unflatten(2, (-1, self.layout.streams)).flatten(1, 2)
+        return z, *two_nearest(placed, close.index_select(1, self.back))
 
     def said(self, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         """Contributions (B, T, C) and embeddings (B, T, width) of `tokens`."""
@@ -226,11 +231,6 @@ class Student(nn.Module):
     def heads(self) -> list[nn.Linear]:
         """What turns token embeddings into contributions, shortest length first."""
         return [head for head in self.contribute if isinstance(head, nn.Linear)]
-
-
-def _cat(parts: list[Tensor]) -> Tensor:
-    """Tokens of several in one."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def make_student(config: Config, classes: int, actions: int) -> Student:
