@@ -86,7 +86,7 @@ def closeness(z: Tensor, codes: Tensor) -> Tensor:
 
 
 def nearest(z: Tensor, codes: Tensor) -> Tensor:
-    """Index (...) of the nearest of (K, d) codes for z (..., d)."""
+    """Index (..., n) of the nearest of (K, d) codes for z (..., n, d)."""
     return closeness(z, codes).argmax(-1)
 
 
