@@ -15,6 +15,7 @@ def compact(model: onnx.ModelProto) -> None:
     _shorten_indices(model.graph)
     _leave_out_zeros(model.graph)
     _share(model.graph)
+    drop_unread(model.graph)
     _rename(model.graph)
 
 
@@ -54,10 +55,6 @@ def _leave_out_zeros(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and len(node.input) == 3 and node.input[2] in zeros:
             del node.input[2]
-    used = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
 
 
 def _share(graph: onnx.GraphProto) -> None:
@@ -69,12 +66,23 @@ def _share(graph: onnx.GraphProto) -> None:
         bare.CopyFrom(tensor)
         bare.name = ""
         same[tensor.name] = first.setdefault(bare.SerializeToString(deterministic=True), tensor.name)
-    kept = [tensor for tensor in graph.initializer if same[tensor.name] == tensor.name]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
     for node in graph.node:
         for i, name in enumerate(node.input):
             node.input[i] = same.get(name, name)
+
+
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Drop nodes whose results nobody reads, and constants that no node reads."""
+    read = {value.name for value in graph.output}
+    nodes: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):  # ONNX keeps nodes in topological order
+        if read & set(node.output):
+            read |= set(node.input)
+            nodes.append(node)
+    constants = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(nodes))
+    graph.initializer.extend(constants)
 
 
 def _rename(graph: onnx.GraphProto) -> None:

@@ -28,8 +28,8 @@ class Packed(nn.Module):
         self.lengths = len(layout.counts)
         first = torch.arange(self.lengths * layout.streams).view(self.lengths, -1) * size
         self.register_buffer("first_row", first.repeat_interleave(torch.tensor(layout.counts), dim=0))
-        for name, index in zip(("laid", "back"), layout.side_by_side(), strict=True):
-            self.register_buffer(name, index)
+        self.register_buffer("laid", student.laid)
+        self.register_buffer("back", student.back)
         self.table = nn.Parameter(torch.cat(list(student.embed)).detach())
         with torch.no_grad():
             hidden = zip(*(_linears(network) for network in student.networks), strict=True)

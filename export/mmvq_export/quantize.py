@@ -18,6 +18,7 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from mmvq_export.compact import drop_unread
 from mmvq_export.gates import run_file
 
 Target = Literal["x86", "arm64"]
@@ -114,21 +115,9 @@ def _batched_products(quantized: onnx.ModelProto, model: onnx.ModelProto, larges
             onnx.helper.make_node("Cast", [product], [number], to=onnx.TensorProto.FLOAT),
             onnx.helper.make_node("Mul", [number, f"{name}_step"], list(node.output)),
         ])
-    _replace_nodes(graph, nodes)
-
-
-def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    """And drop what then leads nowhere: nodes and constants."""
-    used = {value.name for value in graph.output}
-    kept: list[onnx.NodeProto] = []
-    for node in reversed(nodes):
-        if used & set(node.output):
-            used |= set(node.input)
-            kept.append(node)
-    constants = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(kept))
-    graph.initializer.extend(constants)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    drop_unread(graph)
 
 
 @contextmanager

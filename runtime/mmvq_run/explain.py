@@ -139,7 +139,7 @@ def _piece(prediction: Prediction, metadata: Metadata, token: int, label: int, s
         sub_action=sub_action,
         p=p,
         contribution=float(prediction.contributions[token, label]),
-        # Curves along gravity are drawn from 32 points, and have lost what shakes faster than these: not told as still.
-        still=view != "gravity" and bool((prediction.attributes[token, :, 3] < QUIET_G).all()),
+        # Other views' scales are of 32 points, or of what swings slower than 6 Hz: they have not seen all that moves.
+        still=view == "axes" and bool((prediction.attributes[token, :, 3] < QUIET_G).all()),
         view=view,
     )

@@ -10,7 +10,7 @@ from student_parts import LAYOUT, codebook, noise
 
 from mmvq_train.calibrate import KNOWN_SHARE, calibrate
 from mmvq_train.data import WindowSet
-from mmvq_train.fitting import Dropout
+from mmvq_train.dropout import Dropout
 from mmvq_train.student import Student
 from mmvq_train.student.model import energy, sub_action_probabilities
 from mmvq_train.student.teacher import SelfTeacher

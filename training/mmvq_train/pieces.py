@@ -11,6 +11,7 @@
 - Everything is a gather and a matrix product, so that the exported graph stays small.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -24,7 +25,7 @@ from mmvq_run.signal import QUIET_G
 POINTS: Final = 32
 HALF_STEP: Final = 2.0**-11  # multiples of it up to 1 are exact in half precision
 SMALL: Final = 1e-12  # keeps the slope of a root finite at zero
-TOP_HZ: Final = 6.0  # of rhythm: above it lie shaking and impacts, which the scale tells of (docs/lab-log.md)
+TOP_HZ: Final = 6.0  # of rhythm: what is faster told activities apart no better (docs/lab-log.md)
 
 PieceView = Literal["axes", "gravity", "rhythm"]
 
@@ -216,18 +217,16 @@ class Pieces(nn.Module):
         view, raw = self.layout.view(lengths[0]), [self._cut(x, i) for i in lengths]
         matrices = [self.get_buffer(f"matrix_{i}") for i in lengths]
         if view == "axes":
-            parts = [_centred(one) for one in raw]
-            offset, scale = _cat([mean for mean, _ in parts]), _cat([_deviation(centred) for _, centred in parts])
-            _, shape = _centred(_cat([centred @ matrix for (_, centred), matrix in zip(parts, matrices, strict=True)]))
+            means, centred = zip(*(_centred(one) for one in raw), strict=True)
+            offset, scale = _cat(means), _cat([_deviation(one) for one in centred])
+            _, shape = _centred(_drawn(centred, matrices))
+        elif view == "gravity":
+            offset, shape = _centred(_by_gravity(_drawn(raw, matrices)))
+            scale = _deviation(shape)
         else:
-            shape = _cat([one @ matrix for one, matrix in zip(raw, matrices, strict=True)])
-            if view == "gravity":
-                offset, shape = _centred(_by_gravity(shape))
-                scale = _deviation(shape)
-            else:
-                offset, shape = _cat([one.mean(-1, keepdim=True) for one in raw]), _amplitude(shape)
-                scale = _deviation(shape)  # not of what is left of it: what swings evenly has a small shape
-                _, shape = _centred(shape)
+            offset, shape = _cat([one.mean(-1, keepdim=True) for one in raw]), _amplitude(_drawn(raw, matrices))
+            scale = _deviation(shape)  # not of what is left of it: what swings evenly has a small shape
+            _, shape = _centred(shape)
         if self.layout.joint:
             shape = shape.transpose(1, 2).flatten(2).unsqueeze(1)
         size = scale.square() if view == "rhythm" else shape.square().mean(-1, keepdim=True)
@@ -241,9 +240,14 @@ class Pieces(nn.Module):
         return x.index_select(2, index.flatten()).unflatten(2, index.shape)
 
 
-def _cat(parts: list[Tensor]) -> Tensor:
+def _cat(parts: Sequence[Tensor]) -> Tensor:
     """Pieces of several lengths in one, (B, A, T, ...)."""
-    return torch.cat(parts, dim=2)
+    return torch.cat(list(parts), dim=2)
+
+
+def _drawn(pieces: Sequence[Tensor], matrices: Sequence[Tensor]) -> Tensor:
+    """Pieces of every length (B, A, T, n) by the length's matrix (n, 32 or 64), in one."""
+    return _cat([piece @ matrix for piece, matrix in zip(pieces, matrices, strict=True)])
 
 
 def _joined(parts: list[PieceValues]) -> PieceValues:

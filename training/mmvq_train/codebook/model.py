@@ -25,7 +25,7 @@ from mmvq_train.codebook.fusion import Fusion
 from mmvq_train.codebook.quantiser import Codebook, Quantised
 from mmvq_train.codebook.text import TEXT_DIM, TextBranch, TextTargets
 from mmvq_train.config import Method
-from mmvq_train.fitting import Dropout
+from mmvq_train.dropout import Dropout
 from mmvq_train.pieces import Layout, Pieces, PieceValues
 
 HIDDEN: Final = 64  # of what shapes are made of and drawn by

@@ -22,7 +22,7 @@ from mmvq_train.codebook.model import ShapeCodebook, ShapeEncoder, attribute_inp
 from mmvq_train.codebook.quantiser import closeness, two_nearest
 from mmvq_train.codebook.text import TEXT_DIM
 from mmvq_train.config import Config
-from mmvq_train.fitting import Dropout
+from mmvq_train.dropout import Dropout
 from mmvq_train.pieces import Layout, Pieces, PieceValues
 from mmvq_train.workspace import SlotReader
 

@@ -2,12 +2,11 @@
 where wanted frozen into the student."""
 
 from mmvq_train.workspace.maps import DynamicCoefficients, alignment, coefficients, map_distances
-from mmvq_train.workspace.reader import FoldedReader, SlotReader
+from mmvq_train.workspace.reader import SlotReader
 from mmvq_train.workspace.slots import SlotAttention, Stream, StudentCrossAttention
 
 __all__ = [
     "DynamicCoefficients",
-    "FoldedReader",
     "SlotAttention",
     "SlotReader",
     "Stream",
