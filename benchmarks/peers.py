@@ -8,6 +8,7 @@ strength is the one that does best on a quarter of the training people, held out
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,10 @@ def minirocket(folder: Path, name: str, copies: int) -> dict[str, Any]:
     *features, unseen = (scaler.transform(part) for part in [*features, unseen])
     y = train.y.numpy()
     fitted, held = next(GroupShuffleSplit(1, test_size=0.25, random_state=0).split(y, y, train.subject))
-    tried = ridge([part[fitted] for part in features], y[fitted], len(labels), features[0][held], STRENGTHS)
-    found = {strength: macro_f1(y[held], guess) for strength, guess in tried.items()}
+    tried = ridge([part[fitted] for part in features], y[fitted], len(labels), STRENGTHS)
+    found = {strength: macro_f1(y[held], judge(features[0][held]).argmax(1)) for strength, judge in tried.items()}
     best = max(found, key=lambda strength: found[strength])
-    guess = ridge(features, y, len(labels), unseen, (best,))[best]
+    guess = ridge(features, y, len(labels), (best,))[best](unseen).argmax(1)
     return scores(test, guess) | {
         "strength": best, "windows": [copies * len(train), len(test)], "seconds": time.perf_counter() - start
     }
@@ -70,23 +71,32 @@ def _rows(x: torch.Tensor) -> Floats:
 
 
 def ridge(
-    copies: list[Floats], y: npt.NDArray[np.int64], classes: int, unseen: Floats, strengths: tuple[float, ...]
-) -> dict[float, npt.NDArray[np.int64]]:
-    """What sklearn's RidgeClassifier, trained on all copies, says of `unseen`, for several strengths: the product of
-    the features with themselves, the dear part, is made once."""
+    copies: list[Floats], y: npt.NDArray[np.int64], classes: int, strengths: tuple[float, ...]
+) -> dict[float, Callable[[Floats], Floats]]:
+    """What sklearn's RidgeClassifier, trained on all copies, says of features, (N, classes), for several strengths: the
+    product of the features with themselves, the dear part, is made once; of rows, where those are fewer."""
     targets = 2 * np.eye(classes, dtype=np.float32)[y] - 1
-    shift, middle = targets.mean(0), np.mean([x.mean(0, dtype=np.float64) for x in copies], axis=0)
-    # of centred features: sum of (x - m)(x - m)' = sum of xx' - n mm'
-    gram = -len(copies) * len(y) * np.outer(middle, middle)
-    product = np.zeros((len(gram), classes))
-    for x in copies:
-        gram += x.T @ x
-        product += x.T @ (targets - shift)
-    away = unseen - middle
-    return {
-        strength: (away @ solve(gram + strength * np.eye(len(gram)), product, assume_a="pos") + shift).argmax(1)
-        for strength in strengths
-    }
+    shift, middle = targets.mean(0), np.mean([x.mean(0, dtype=np.float64) for x in copies], axis=0).astype(np.float32)
+    tall = len(copies) * len(y) > len(middle)
+    if tall:
+        # of centred features: sum of (x - m)(x - m)' = sum of xx' - n mm'
+        gram = -len(copies) * len(y) * np.outer(middle, middle).astype(np.float64)
+        product = np.zeros((len(gram), classes))
+        for x in copies:
+            gram += x.T @ x
+            product += x.T @ (targets - shift)
+    else:
+        centred = np.concatenate(copies) - middle
+        gram, product = (centred @ centred.T).astype(np.float64), np.tile(targets - shift, (len(copies), 1))
+
+    def fitted(strength: float) -> Callable[[Floats], Floats]:
+        stiffened = gram.copy(order="F")
+        stiffened.flat[:: len(gram) + 1] += strength
+        weights = solve(stiffened, product, overwrite_a=True, assume_a="pos")
+        weights = (weights if tall else centred.T @ weights).astype(np.float32)
+        return lambda x: (x - middle) @ weights + shift
+
+    return {strength: fitted(strength) for strength in strengths}
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_key(text: str, tmp_path: 
         (Config(codebook=CodebookConfig(size=1)), "--codebook.size 1"),
         (Config(codebook=CodebookConfig(alone=0.6, settled=0.5)), "--codebook.settled"),
         (Config(codebook=CodebookConfig(floor=0.9)), "--codebook.floor 0.9"),
+        (Config(student=StudentConfig(forearm="x")), "--student.forearm mirrors"),
         (Config(codebook=CodebookConfig(texts=())), "--codebook.texts is empty"),
         (Config(codebook=CodebookConfig(target="attention")), "--codebook.fusion True"),
         (Config(codebook=CodebookConfig(joint=True), pieces=PiecesConfig(magnitude=True)), "--codebook.joint"),

@@ -13,7 +13,7 @@ from mmvq_bridge.command import BadInput
 from mmvq_bridge.recordings import Recording, RecordingFile, write_recordings
 from mmvq_train import embedded
 from mmvq_train.config import Config
-from mmvq_train.data import Dataset, augment, load_dataset, mixed, stretched
+from mmvq_train.data import Dataset, augment, load_dataset, mirrored, mixed, mixtures, stretched
 from mmvq_train.data.augment import rotation
 
 CONFIG = Config(window_s=4.0, hop_s=2.0, train_hop_s=1.0)
@@ -223,6 +223,21 @@ def test_mixtures_are_of_two_windows_by_share():
     assert share.min() < 0.2 and share.max() > 0.8
     for i in range(20):
         torch.testing.assert_close(found[i], share[i] * x[i] + (1 - share[i]) * x[other[i]])
+
+
+def test_on_the_other_arm_only_the_axis_along_it_is_turned_round():
+    x = torch.randn(20, 40, 3, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(mirrored(x, "y"), x * torch.tensor([1.0, -1.0, 1.0]), rtol=0, atol=0)
+    assert torch.equal(mirrored(mirrored(x, "x"), "x"), x)
+
+
+def test_half_of_the_mixed_windows_are_mirrored_where_the_forearm_is_known():
+    lying = torch.tensor([1.0, 0.0, 0.0]).expand(400, 40, 3)  # gravity along the forearm, in every window
+    for forearm, least, most in ((None, 0.0, 0.01), ("x", 0.4, 0.6), ("y", 0.0, 0.01)):
+        found, share, other = mixtures(lying, torch.Generator().manual_seed(3), forearm)
+        own = found[share > 0.8]
+        assert least <= (own[..., 0].mean(1) < 0).float().mean() <= most, forearm
+        assert len(found) == len(other) == 400
 
 
 def test_augmentation_comes_from_its_generator_alone():

@@ -16,6 +16,7 @@ Method = Literal["code", "token", "both"]
 Target = Literal["candidate", "balanced", "attention"]
 Control = Literal["real", "shuffled", "random", "one-hot", "none"]
 TeacherKind = Literal["signal", "persistence", "gramian", "codebook", "self"]
+Axis = Literal["x", "y", "z"]
 DistilMethod = Literal["workspace", "kd", "ebkd", "camkd", "mtkd-rl", "dist", "at", "sp", "dcd", "simkd"]
 
 
@@ -185,6 +186,9 @@ class StudentConfig:
     mixed: int = 0
     """More copies, each turned, scaled and stretched further and mixed with another window, labels too; every step
     learns from as many of these as of the others, and takes twice as long."""
+    forearm: Axis | None = None
+    """Axis of the device along the forearm, x for most watches, if it may be worn on either arm: half of the windows in
+    mixed copies are mirrored along it."""
     method: DistilMethod = "workspace"
     """How to learn from teachers: their answers, weighed by the workspace (mGLW), equally (kd), by entropy (ebkd), by
     rightness and with features (camkd), by an agent (mtkd-rl); correlation of answers (dist); features alone (at, sp,
@@ -319,6 +323,10 @@ class Config:
             (
                 self.unlabelled is None or (self.student.method != "simkd" and bool(self.teachers.wanted)),
                 "--unlabelled is judged by teachers, whose answers count: it needs some, and another method than simkd",
+            ),
+            (
+                self.student.forearm is None or self.student.mixed > 0,
+                "--student.forearm mirrors some of the mixed copies; give --student.mixed 8, say, as well",
             ),
             (
                 not (self.codebook.joint and self.pieces.magnitude),

@@ -1,13 +1,19 @@
-"""Changes of a window that leave its label as it is: the watch sits turned, or measures a little too much, or things
-are done slower; and mixtures of two windows, whose label is both.
+"""Changes of a window that leave its label as it is: the watch sits turned, or on the other arm, or measures a little
+too much, or things are done slower; and mixtures of two windows, whose label is both.
 
 Axes are turned together (a rotation of the device), so gravity turns with them, as it does in truth.
 """
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor
+
+from mmvq_train.config import Axis
+
+TURNED_DEG, GAIN, STRETCHED = 30.0, 0.2, 0.3  # of mixtures (docs/lab-log.md)
+OTHER_ARM: Final = 0.5  # share of mixtures' windows
 
 
 def augment(x: Tensor, rotation_deg: float, gain: float, generator: torch.Generator) -> Tensor:
@@ -44,6 +50,21 @@ def mixed(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor
     other, share = torch.randperm(len(x), generator=generator), torch.rand(len(x), generator=generator)
     own = share[:, None, None].to(x)
     return own * x + (1 - own) * x[other], share, other
+
+
+def mirrored(x: Tensor, forearm: Axis) -> Tensor:
+    """(B, W, 3) -> as worn on the other arm, where the same movement is its mirror image: with the band as before, the
+    device's axis along the forearm points the other way along it, and the other two axes measure what they did."""
+    return torch.where(torch.arange(3, device=x.device) == "xyz".index(forearm), -x, x)
+
+
+def mixtures(x: Tensor, generator: torch.Generator, forearm: Axis | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, W, 3) -> `mixed` of windows that are stretched, turned and scaled, and half of them mirrored if the forearm's
+    axis is given."""
+    if forearm is not None:
+        other = torch.rand(len(x), 1, 1, generator=generator).to(x.device) < OTHER_ARM
+        x = torch.where(other, mirrored(x, forearm), x)
+    return mixed(augment(stretched(x, STRETCHED, generator), TURNED_DEG, GAIN, generator), generator)
 
 
 def rotation(axis: Tensor, angle: Tensor) -> Tensor:

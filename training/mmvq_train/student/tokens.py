@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.quantiser import nearest
-from mmvq_train.data import augment, mixed, stretched
+from mmvq_train.config import Axis
+from mmvq_train.data import augment, mixtures
 from mmvq_train.student.model import Student
 
 WINDOWS_AT_ONCE: Final = 256
@@ -22,7 +23,6 @@ FOLLOWED_PIECES: Final = 200_000  # of all lengths together: many times what 512
 FOLLOWED_AT_ONCE: Final = 2048  # pieces of each length a step
 SOFTNESS: Final = 0.5  # of the assignment, in squared distance: codes lie about 1 apart in every dimension
 STEP: Final = 1e-2
-TURNED_DEG, GAIN, STRETCHED = 30.0, 0.2, 0.3  # of mixed copies (docs/lab-log.md)
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,12 @@ class Mixed:
 
 
 @torch.no_grad()
-def mixed_of(student: Student, x: Tensor, count: int, seed: int) -> Mixed:
-    """Copies of windows (N, W, 3), turned, scaled, stretched and mixed; one at a time, as there may be many."""
+def mixed_of(student: Student, x: Tensor, count: int, seed: int, forearm: Axis | None = None) -> Mixed:
+    """Mixtures of windows (N, W, 3), several copies of each; one at a time, as there may be many."""
     generator = torch.Generator().manual_seed(seed + 1)
     made, shares, others = [], [], []
     for _ in range(count):
-        turned = augment(stretched(x, STRETCHED, generator), TURNED_DEG, GAIN, generator)
-        windows, share, other = mixed(turned, generator)
+        windows, share, other = mixtures(x, generator, forearm)
         made.append(tokens_of(student, [windows]))
         shares.append(share)
         others.append(other)

@@ -1,0 +1,329 @@
+"""The student and whatever one would use instead, on the same windows: every fold of both data sets, unseen people.
+
+    python benchmarks/accuracy.py ../shared/data [SET ...] [--rows ROW,ROW ...]      # needs mmvq[bench]
+
+Writes results/accuracy/<set>/<fold>-<row>.json and results/accuracy.json of what is there; goes on if stopped. Nets and
+the student are judged as the int8 files that one would deploy. Everybody but the tested fold's people trains; an eighth
+of them are held out for temperatures (nets', the student's) and for the ridge's strength.
+"""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from additive import DATA
+from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
+from blackbox import Recipe, int8, probabilities, trained
+from common import RESULTS, commit, write_result
+from handcrafted import handcrafted
+from peers import STRENGTHS, ridge
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import confusion_matrix
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from mmvq_bridge.command import say
+from mmvq_bridge.files import atomic
+from mmvq_export.export import export_run
+from mmvq_export.gates import run_file
+from mmvq_train.compare import noisy, scaled, with_losses
+from mmvq_train.config import Axis, Config, PiecesConfig, StudentConfig
+from mmvq_train.data import Dataset, WindowSet, load_dataset, mirrored
+from mmvq_train.data.augment import rotation
+from mmvq_train.pipeline import train
+from mmvq_train.rundir import resume_run, start_run, write_json
+
+FOLDS: Final = range(5)
+RUNS: Final = Path("runs/accuracy")
+BINS: Final = 10  # of confidence
+FOREARM: Final[dict[str, Axis]] = {"wisdm_watch": "x", "selfback_wrist": "y"}  # where gravity lies while people walk
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+Say = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """say: windows (N, W, 3) -> (N, classes), probabilities or, where `probable` is false, other scores. bytes: of the
+    file that one would deploy, where there is one."""
+
+    say: Say
+    probable: bool = True
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A fold of a data set, and where a row may keep its files."""
+
+    name: str
+    config: Config
+    data: Dataset
+    run: Path
+
+    @property
+    def classes(self) -> int:
+        """How many."""
+        return len(self.data.labels)
+
+    @property
+    def everybody(self) -> WindowSet:
+        """All training people, held out or not."""
+        parts = (self.data.train, self.data.calibrate)
+        return WindowSet(
+            torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]),
+            np.concatenate([part.subject for part in parts]),
+        )
+
+
+# How nets and the student learn, chosen on folds 1 to 4 (search.py).
+NET: Final = {"wisdm_watch": Recipe(24), "selfback_wrist": Recipe(24)}
+VIEWS: Final = ("axes", "gravity", "rhythm")
+STUDENT: Final = {
+    "wisdm_watch": replace(
+        DATA["wisdm_watch"], pieces=PiecesConfig(views=VIEWS),
+        student=StudentConfig(width=96, embedding=8, epochs=24, mixed=8),
+    ),
+}
+
+
+def forest(task: Task) -> Judge:
+    """500 trees on handcrafted features."""
+    seen, rate = task.everybody, task.config.rate_hz
+    model = RandomForestClassifier(500, min_samples_leaf=2, class_weight="balanced_subsample", random_state=0)
+    model.fit(handcrafted(seen.x.numpy(), rate), seen.y.numpy())
+    return Judge(lambda x: np.asarray(model.predict_proba(handcrafted(x, rate)), dtype=np.float32))
+
+
+def rocket(kinds: Sequence[Callable[..., Any]], task: Task) -> Judge:
+    """Random convolutions and a ridge, whose strength the held-out people choose."""
+    fitted, held, seen = task.data.train, task.data.calibrate, task.everybody
+    transforms = [kind(random_state=0, n_jobs=1).fit(_rows(fitted.x.numpy())) for kind in kinds]
+    scaler = StandardScaler()
+
+    def features(x: Floats) -> Floats:
+        found = [np.asarray(one.transform(_rows(x)), dtype=np.float32) for one in transforms]
+        for i, one in enumerate(transforms):
+            if isinstance(one, HydraTransformer):  # counts, evened out by a root as in its authors' classifier
+                found[i] = np.sqrt(np.maximum(found[i], 0))
+        return np.concatenate(found, axis=1)
+
+    inside, outside = scaler.fit_transform(features(fitted.x.numpy())), scaler.transform(features(held.x.numpy()))
+    tried = ridge([inside], fitted.y.numpy(), task.classes, STRENGTHS)
+    right = {strength: float((say(outside).argmax(1) == held.y.numpy()).mean()) for strength, say in tried.items()}
+    best = max(right, key=lambda strength: right[strength])
+    every = np.concatenate([inside, outside])
+    final = ridge([every], seen.y.numpy(), task.classes, (best,))[best]
+    return Judge(lambda x: final(scaler.transform(features(x))), probable=False)
+
+
+def net(name: str, task: Task) -> Judge:
+    """A black box as an int8 file, its temperature from the held-out people."""
+    box = trained(name, task.data.train, task.classes, NET[task.name], task.config.seed, task.run)
+    data = int8(box, task.data.train.x.numpy())
+    with atomic(task.run / "net.onnx") as part:
+        part.write_bytes(data)
+    warmth = temperature(probabilities(data, task.data.calibrate.x.numpy()), task.data.calibrate.y.numpy())
+    return Judge(lambda x: tempered(probabilities(data, x), warmth), bytes=len(data))
+
+
+def student(task: Task) -> Judge:
+    """mmvq-train and mmvq-export as they are, with the recipe of the packaged model."""
+    config = replace(STUDENT[task.name], **{k: getattr(task.config, k) for k in ("data", "split", "fold", "seed")})
+    run = task.run
+    if (run / "config.yaml").exists():
+        config, run = resume_run(str(run))
+    else:
+        run = start_run(replace(config, out=str(run)))
+    train(config, task.data, run)
+    data = export_run(run, "int8", "x86", 1).data([])
+    with atomic(run / "student.onnx") as part:
+        part.write_bytes(data)
+    return Judge(lambda x: np.asarray(run_file(data, x)["probabilities"]), bytes=len(data))
+
+
+ROWS: Final[dict[str, Callable[[Task], Judge]]] = {
+    "random forest": forest,
+    "MiniRocket": lambda task: rocket([MiniRocket], task),
+    "WRN16-1": lambda task: net("WRN16-1", task),
+    "WRN16-2": lambda task: net("WRN16-2", task),
+    "TinierHAR": lambda task: net("TinierHAR", task),
+    "mmvq": student,
+    "MultiRocket-Hydra": lambda task: rocket([MultiRocket, HydraTransformer], task),
+}
+
+
+def main() -> None:
+    folder, rows = Path(sys.argv[1]), [row for row in ROWS if row in sys.argv] or list(ROWS)
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        for name in [name for name in DATA if name in sys.argv] or DATA:
+            for row, fold in product(rows, FOLDS):
+                config = replace(
+                    DATA[name], data=str(folder / name / f"{name}.parquet"), split=str(folder / name / "splits.json"),
+                    fold=fold,
+                )
+                path = RESULTS / "accuracy" / name / f"{fold}-{slug(row)}.json"
+                if not path.exists():
+                    task = Task(name, config, load_dataset(config), RUNS / f"{name}-{path.stem}")
+                    write_json(path, {"row": row, "fold": fold, "commit": commit()} | judged(task, ROWS[row]))
+                    say(f"== {path}")
+                    write()
+
+
+def _rows(x: Floats) -> Floats:
+    """As aeon has them: (N, 3, W)."""
+    return np.ascontiguousarray(x.transpose(0, 2, 1))
+
+
+def slug(row: str) -> str:
+    """As a file is called."""
+    return row.lower().replace(" ", "-")
+
+
+def judged(task: Task, how: Callable[[Task], Judge]) -> dict[str, Any]:
+    """Train one row's judge and ask it about the test people's windows, as they are and disturbed."""
+    start = time.perf_counter()
+    judge, test = how(task), task.data.test
+    seconds, y = time.perf_counter() - start, test.y.numpy()
+    said = judge.say(test.x.numpy())
+    guess = said.argmax(1)
+    people = {
+        who: counts(y[test.subject == who], guess[test.subject == who], task.classes)
+        for who in sorted(set(test.subject.tolist()))
+    }
+    return {
+        "labels": list(task.data.labels), "windows": len(test), "seconds": seconds, "bytes": judge.bytes,
+        "people": people, "confusion": confusion_matrix(y, guess, labels=range(task.classes)).tolist(),
+        "reliability": reliability(said, y) if judge.probable else None,
+        "disturbed": {
+            name: counts(
+                np.tile(y, len(copies)), np.concatenate([judge.say(x).argmax(1) for x in copies]), task.classes
+            )
+            for name, copies in disturbed(test.x, FOREARM[task.name]).items()
+        },
+    }
+
+
+def disturbed(x: Tensor, forearm: Axis) -> dict[str, list[Floats]]:
+    """Windows (N, W, 3) as others would be had of the same people, in one copy or several: the watch turned about the
+    forearm, to both sides; worn on the other arm; and what compare.py tries in reports."""
+    generator, axis = torch.Generator().manual_seed(0), torch.eye(3)[["xyz".index(forearm)]]
+    found = {
+        f"turned {degrees}°": [
+            x @ rotation(axis, torch.tensor([sign * math.radians(degrees)]))[0] for sign in (1, -1)
+        ]
+        for degrees in (15, 30)
+    }
+    found["mirrored"] = [mirrored(x, forearm)]
+    found["noise of .1 g"] = [noisy(x, 0.1, generator)]
+    found["a fifth of samples lost"] = [with_losses(x, 0.2, generator)]
+    found["unit off by 15 %"] = [scaled(x, factor, generator) for factor in (0.85, 1.15)]
+    return {name: [copy.numpy() for copy in copies] for name, copies in found.items()}
+
+
+def counts(y: Labels, guess: Labels, classes: int) -> dict[str, list[int]]:
+    """What macro-F1 is made of: windows of every class that were called so, that are so, and of which both hold."""
+    return {
+        "said": np.bincount(guess, minlength=classes).tolist(), "true": np.bincount(y, minlength=classes).tolist(),
+        "right": np.bincount(y[y == guess], minlength=classes).tolist(),
+    }
+
+
+def reliability(said: Floats, y: Labels) -> dict[str, list[float]]:
+    """Of windows in bins of confidence: how many, sum of confidence, and how many were right."""
+    sure, right = said.max(1), said.argmax(1) == y
+    place = np.minimum((sure * BINS).astype(int), BINS - 1)
+    return {
+        name: np.bincount(place, weights=weights, minlength=BINS).tolist()
+        for name, weights in (("windows", np.ones(len(y))), ("confidence", sure), ("right", right))
+    }
+
+
+def temperature(said: Floats, y: Labels) -> float:
+    """The one that makes labels y likeliest under probabilities (N, classes), as calibrate.py finds the student's."""
+    logits = torch.from_numpy(said).clamp_min(1e-12).log()
+    grid = torch.logspace(-2, 3, 201, base=2.0)
+    losses = torch.stack([F.cross_entropy(logits / t, torch.from_numpy(y)) for t in grid])
+    return float(grid[losses.argmin()])
+
+
+def tempered(said: Floats, warmth: float) -> Floats:
+    """Probabilities at another temperature."""
+    powered = np.maximum(said, 1e-12) ** (1 / warmth)
+    return np.asarray(powered / powered.sum(1, keepdims=True), dtype=np.float32)
+
+
+def write() -> None:
+    """results/accuracy.json of all rows that are there."""
+    found = {}
+    for folder in sorted(path for path in (RESULTS / "accuracy").iterdir() if path.is_dir()):
+        every = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        by_row = {row: [one for one in every if one["row"] == row] for row in ROWS}
+        told = {row: pooled(some, by_row["mmvq"]) for row, some in by_row.items() if some}
+        found[folder.name] = {"labels": every[0]["labels"], "rows": told}
+    write_result("accuracy", 0, {"test": "each fold's people by those of the other folds", "data": found})
+
+
+def pooled(rows: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, Any]:
+    """Folds in one. gained: by mmvq over this row, on folds that both have, people drawn in pairs."""
+    people = {who: own for row in rows for who, own in row["people"].items()}
+    both = {who: own for row in ours for who, own in row["people"].items() if who in people}
+    value, low, high = interval([people])
+    told: dict[str, Any] = {
+        "folds": len(rows), "macro_f1": value, "interval_95_over_people": [low, high],
+        "macro_f1_per_fold": {str(row["fold"]): f1(list(row["people"].values())) for row in rows},
+        "per_subject": {who: f1([own]) for who, own in people.items()},
+        "per_activity": per_class(list(people.values())),
+        "gained_by_mmvq": interval([both, {who: people[who] for who in both}]) if both else None,
+        "lost_when": {
+            name: value - f1([row["disturbed"][name] for row in rows]) for name in rows[0]["disturbed"]
+        },
+        "minutes": float(np.mean([row["seconds"] for row in rows])) / 60, "bytes": rows[0]["bytes"],
+        "confusion": np.sum([row["confusion"] for row in rows], axis=0).tolist(),
+    }
+    if rows[0]["reliability"] is not None:
+        told["expected_calibration_error"] = calibration_error([row["reliability"] for row in rows])
+    return told
+
+
+def per_class(parts: list[dict[str, list[int]]]) -> list[float]:
+    """F1 of every class, of people's counts together; not a number where there is no such window."""
+    said, true, right = (np.sum([part[key] for part in parts], axis=0) for key in ("said", "true", "right"))
+    return [float(2 * r / (s + t)) if t else float("nan") for r, s, t in zip(right, said, true, strict=True)]
+
+
+def f1(parts: list[dict[str, list[int]]]) -> float:
+    """Macro-F1 over the classes that occur."""
+    return float(np.nanmean(per_class(parts)))
+
+
+def interval(sides: list[dict[str, dict[str, list[int]]]]) -> list[float]:
+    """Macro-F1 of people pooled, or what the first side has more than the second, and its 95 % bootstrap interval over
+    people (1000 draws)."""
+    who, rng = list(sides[0]), np.random.default_rng(0)
+    draws = [range(len(who)), *rng.integers(len(who), size=(1000, len(who)))]
+    values = [[f1([side[who[i]] for i in draw]) for draw in draws] for side in sides]
+    apart = np.array(values[0]) - (np.array(values[1]) if len(sides) > 1 else 0)
+    return [float(apart[0]), *(float(v) for v in np.quantile(apart[1:], [0.025, 0.975]))]
+
+
+def calibration_error(folds: list[dict[str, list[float]]]) -> float:
+    """Expected calibration error, bins of all folds together."""
+    windows, sure, right = (np.sum([fold[key] for fold in folds], axis=0) for key in ("windows", "confidence", "right"))
+    return float(np.abs(sure - right).sum() / windows.sum())
+
+
+if __name__ == "__main__":
+    main()
