@@ -8,7 +8,6 @@ of them are held out for temperatures (nets', the student's) and for the ridge's
 """
 
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,38 +17,31 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from additive import DATA
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
 from blackbox import Recipe, int8, probabilities, trained
 from common import RESULTS, commit, write_result
+from folds import FOREARM, Floats, Labels, calibration_error, counts, disturbed, f1, interval, per_class, reliability
 from handcrafted import handcrafted
 from peers import STRENGTHS, ridge
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from mmvq_bridge.command import say
 from mmvq_bridge.files import atomic
 from mmvq_export.export import export_run
 from mmvq_export.gates import run_file
-from mmvq_train.compare import noisy, scaled, with_losses
-from mmvq_train.config import Axis, Config, PiecesConfig, StudentConfig
-from mmvq_train.data import Dataset, WindowSet, load_dataset, mirrored
-from mmvq_train.data.augment import rotation
+from mmvq_train.config import Config, PiecesConfig, StudentConfig
+from mmvq_train.data import Dataset, WindowSet, load_dataset
 from mmvq_train.pipeline import train
 from mmvq_train.rundir import resume_run, start_run, write_json
 
 FOLDS: Final = range(5)
 RUNS: Final = Path("runs/accuracy")
-BINS: Final = 10  # of confidence
-FOREARM: Final[dict[str, Axis]] = {"wisdm_watch": "x", "selfback_wrist": "y"}  # where gravity lies while people walk
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 Say = Callable[[Floats], Floats]
 
 
@@ -216,41 +208,6 @@ def judged(task: Task, how: Callable[[Task], Judge]) -> dict[str, Any]:
     }
 
 
-def disturbed(x: Tensor, forearm: Axis) -> dict[str, list[Floats]]:
-    """Windows (N, W, 3) as others would be had of the same people, in one copy or several: the watch turned about the
-    forearm, to both sides; worn on the other arm; and what compare.py tries in reports."""
-    generator, axis = torch.Generator().manual_seed(0), torch.eye(3)[["xyz".index(forearm)]]
-    found = {
-        f"turned {degrees}°": [
-            x @ rotation(axis, torch.tensor([sign * math.radians(degrees)]))[0] for sign in (1, -1)
-        ]
-        for degrees in (15, 30)
-    }
-    found["mirrored"] = [mirrored(x, forearm)]
-    found["noise of .1 g"] = [noisy(x, 0.1, generator)]
-    found["a fifth of samples lost"] = [with_losses(x, 0.2, generator)]
-    found["unit off by 15 %"] = [scaled(x, factor, generator) for factor in (0.85, 1.15)]
-    return {name: [copy.numpy() for copy in copies] for name, copies in found.items()}
-
-
-def counts(y: Labels, guess: Labels, classes: int) -> dict[str, list[int]]:
-    """What macro-F1 is made of: windows of every class that were called so, that are so, and of which both hold."""
-    return {
-        "said": np.bincount(guess, minlength=classes).tolist(), "true": np.bincount(y, minlength=classes).tolist(),
-        "right": np.bincount(y[y == guess], minlength=classes).tolist(),
-    }
-
-
-def reliability(said: Floats, y: Labels) -> dict[str, list[float]]:
-    """Of windows in bins of confidence: how many, sum of confidence, and how many were right."""
-    sure, right = said.max(1), said.argmax(1) == y
-    place = np.minimum((sure * BINS).astype(int), BINS - 1)
-    return {
-        name: np.bincount(place, weights=weights, minlength=BINS).tolist()
-        for name, weights in (("windows", np.ones(len(y))), ("confidence", sure), ("right", right))
-    }
-
-
 def temperature(said: Floats, y: Labels) -> float:
     """The one that makes labels y likeliest under probabilities (N, classes), as calibrate.py finds the student's."""
     logits = torch.from_numpy(said).clamp_min(1e-12).log()
@@ -296,33 +253,6 @@ def pooled(rows: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, 
     if rows[0]["reliability"] is not None:
         told["expected_calibration_error"] = calibration_error([row["reliability"] for row in rows])
     return told
-
-
-def per_class(parts: list[dict[str, list[int]]]) -> list[float]:
-    """F1 of every class, of people's counts together; not a number where there is no such window."""
-    said, true, right = (np.sum([part[key] for part in parts], axis=0) for key in ("said", "true", "right"))
-    return [float(2 * r / (s + t)) if t else float("nan") for r, s, t in zip(right, said, true, strict=True)]
-
-
-def f1(parts: list[dict[str, list[int]]]) -> float:
-    """Macro-F1 over the classes that occur."""
-    return float(np.nanmean(per_class(parts)))
-
-
-def interval(sides: list[dict[str, dict[str, list[int]]]]) -> list[float]:
-    """Macro-F1 of people pooled, or what the first side has more than the second, and its 95 % bootstrap interval over
-    people (1000 draws)."""
-    who, rng = list(sides[0]), np.random.default_rng(0)
-    draws = [range(len(who)), *rng.integers(len(who), size=(1000, len(who)))]
-    values = [[f1([side[who[i]] for i in draw]) for draw in draws] for side in sides]
-    apart = np.array(values[0]) - (np.array(values[1]) if len(sides) > 1 else 0)
-    return [float(apart[0]), *(float(v) for v in np.quantile(apart[1:], [0.025, 0.975]))]
-
-
-def calibration_error(folds: list[dict[str, list[float]]]) -> float:
-    """Expected calibration error, bins of all folds together."""
-    windows, sure, right = (np.sum([fold[key] for fold in folds], axis=0) for key in ("windows", "confidence", "right"))
-    return float(np.abs(sure - right).sum() / windows.sum())
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.model import attribute_inputs, scale_g
 from mmvq_train.codebook.quantiser import nearest
 from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig
-from mmvq_train.data import WindowSet, augment, load_dataset
+from mmvq_train.data import WindowSet, augment, load_dataset, mixtures
 from mmvq_train.pieces import Layout, Pieces
 from mmvq_train.student import Student
 
@@ -47,12 +47,14 @@ class Reading:
     hops_s: of the pieces, where more are read than codes are learnt on. gain: half of a code's embedding counts by its
     piece's scale in g times this, a code as a movement beside a code as a shape (4: movements of a wrist then are of
     about unit size); 0 leaves that out. by_batch: `piece_dropout` leaves the same pieces out of a whole batch, which
-    then cost nothing, instead of some out of each window.
+    then cost nothing, instead of some out of each window. attributes: what offset and log-scale are multiplied by; 0
+    hides one.
     """
 
     hops_s: tuple[float, ...] | None = None
     gain: float = 0.0
     by_batch: bool = False
+    attributes: tuple[float, float] = (1.0, 1.0)
 
 
 READING = {"wisdm_watch": Reading(), "selfback_wrist": Reading((0.1, 0.1, 0.2, 0.2, 0.4), 4.0, by_batch=True)}
@@ -150,12 +152,16 @@ def tokens(book: ShapeCodebook, x: Tensor, quantised: bool = True) -> list[Tenso
 
 
 def additive(
-    book: ShapeCodebook, recipe: StudentConfig, reading: Reading, train: WindowSet, test: WindowSet, classes: int,
-    seed: int, quantised: bool = True,
-) -> npt.NDArray[np.int64]:
-    """The test windows' labels as the classifier says them."""
+    book: ShapeCodebook, recipe: StudentConfig, reading: Reading, train: WindowSet, classes: int, seed: int,
+    quantised: bool = True,
+) -> Reader:
+    """The classifier, trained on copies of the windows and on mixtures, if the recipe wants some."""
     seen = [train.x, *(turned(train.x, 1000 * seed + i) for i in range(1, COPIES))]
     copies = [tokens(book, x, quantised) for x in seen]
+    generator, more = torch.Generator().manual_seed(seed + 1), []
+    for _ in range(recipe.mixed):
+        x, share, other = mixtures(train.x, generator, recipe.forearm)
+        more.append([*tokens(book, x, quantised), share, train.y[other]])
     torch.manual_seed(seed)
     size, dim = book.books()[0].codes.shape
     kind, inputs = (Reader, size) if quantised else (Unquantised, book.layout.points)
@@ -169,22 +175,37 @@ def additive(
     mean = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / STEPS_IN_MEMORY)
     )
+
+    def loss(codes: Tensor, attributes: Tensor, *labels: tuple[Tensor, Tensor]) -> Tensor:
+        logits = _logits(net, codes, attributes, reading, recipe.piece_dropout)
+        every = [
+            (share * F.cross_entropy(logits, y, label_smoothing=recipe.smoothing, reduction="none")).mean()
+            for y, share in labels
+        ]
+        return torch.stack(every).sum()
+
     for epoch in range(recipe.epochs):
         codes, attributes = copies[epoch % COPIES]
         for rows in torch.randperm(len(train))[: batches * recipe.batch].split(recipe.batch):
-            logits = _logits(net, codes[rows], attributes[rows], recipe.piece_dropout, reading.by_batch)
+            lost = loss(codes[rows], attributes[rows], (train.y[rows], torch.ones(len(rows))))
+            if more:
+                of, (mixed, given, share, other) = torch.randint(len(train), (len(rows),)), more[epoch % len(more)]
+                lost = lost + loss(mixed[of], given[of], (train.y[of], share[of]), (other[of], 1 - share[of]))
             optimiser.zero_grad()
-            F.cross_entropy(logits, train.y[rows], label_smoothing=recipe.smoothing).backward()
+            lost.backward()
             optimiser.step()
             schedule.step()
             if epoch >= recipe.epochs * (1 - recipe.average):
                 mean.update_parameters(net)
     averaged: Any = mean.module
-    averaged.eval()
-    codes, attributes = tokens(book, test.x, quantised)
-    with torch.no_grad():
-        parts = zip(codes.split(512), attributes.split(512), strict=True)
-        return torch.cat([_logits(averaged, c, a).argmax(-1) for c, a in parts]).numpy()
+    return averaged.eval()
+
+
+@torch.no_grad()
+def said(net: Reader, book: ShapeCodebook, reading: Reading, x: Tensor) -> Tensor:
+    """What the classifier says of windows x (N, W, 3): logits (N, classes)."""
+    parts = zip(*(part.split(512) for part in tokens(book, x, not isinstance(net, Unquantised))), strict=True)
+    return torch.cat([_logits(net, codes, attributes, reading) for codes, attributes in parts])
 
 
 def scores(truth: WindowSet, guess: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -195,14 +216,12 @@ def scores(truth: WindowSet, guess: npt.NDArray[np.int64]) -> dict[str, Any]:
     return {"macro_f1": macro_f1(y, guess), "per_subject": own}
 
 
-def _logits(
-    net: Student, codes: Tensor, attributes: Tensor, left_out: float = 0.0, by_batch: bool = False
-) -> Tensor:
+def _logits(net: Reader, codes: Tensor, attributes: Tensor, reading: Reading, left_out: float = 0.0) -> Tensor:
     """(B, C), while a share `left_out` of the pieces counts nothing: some of each window, or places of every length for
     the whole batch."""
     kind = torch.float32 if codes.is_floating_point() else torch.int64
-    counts, kept = net.layout.counts, 1 - left_out
-    weights = torch.ones(1, sum(counts))
+    counts, kept, by_batch = net.layout.counts, 1 - left_out, reading.by_batch and left_out > 0
+    weights, shown = torch.ones(1, sum(counts)), torch.tensor(reading.attributes)
     if left_out and not by_batch:
         weights = (torch.rand(codes.shape[:2]) >= left_out).float() / kept
     total, start = net.bias, 0
@@ -210,7 +229,7 @@ def _logits(
         places = torch.arange(start, start + count)
         if by_batch:
             places = places[torch.randperm(count)[: max(1, round(kept * count))]]
-        counted, _ = net.weigh(i, codes[:, places].to(kind), attributes[:, places].float())
+        counted, _ = net.weigh(i, codes[:, places].to(kind), shown * attributes[:, places].float())
         total = total + (counted * weights[:, places, None]).sum(1) * (count / len(places))
         start += count
     return total

@@ -1,4 +1,5 @@
-"""Fewer bytes for the same numbers: halves where nothing is lost, 32 bit indices, short names inside the graph."""
+"""Fewer bytes and nodes for the same numbers: halves where nothing is lost, 32 bit indices, one change of shape in
+place of several, short names inside the graph."""
 
 from typing import Final
 
@@ -6,17 +7,45 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+RESHAPING: Final = ("Reshape", "Squeeze", "Unsqueeze")
 SMALLEST: Final = 256  # elements; below it a Cast node costs more than it saves
 
 
 def compact(model: onnx.ModelProto) -> None:
     """In place. Inputs and outputs keep their names, and every output its bits."""
+    _reshape_once(model)
     _halve(model.graph)
     _shorten_indices(model.graph)
     _leave_out_zeros(model.graph)
     _share(model.graph)
     drop_unread(model.graph)
     _rename(model.graph)
+
+
+def _reshape_once(model: onnx.ModelProto) -> None:
+    """Of changes of shape that follow each other only the last one stays, or none where it undoes the others."""
+    graph = model.graph
+    known = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {
+        value.name: [dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim]
+        for value in (*known.input, *known.value_info, *known.output)
+    }
+    source = {node.output[0]: node for node in graph.node if node.op_type in RESHAPING}
+    same: dict[str, str] = {}
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = same.get(name, name)
+        before = source.get(node.input[0]) if node.op_type in RESHAPING else None
+        if before is None:
+            continue
+        first, wanted = before.input[0], shapes[node.output[0]]
+        if shapes[first] == wanted and node.output[0] not in {value.name for value in graph.output}:
+            same[node.output[0]] = first
+        elif sum(isinstance(size, str) for size in wanted) <= 1:
+            shape = f"{node.output[0]}_shape"
+            sizes = [size if isinstance(size, int) else -1 for size in wanted]
+            graph.initializer.append(numpy_helper.from_array(np.array(sizes, dtype=np.int64), shape))
+            node.CopyFrom(onnx.helper.make_node("Reshape", [first, shape], list(node.output), name=node.name))
 
 
 def _halve(graph: onnx.GraphProto) -> None:

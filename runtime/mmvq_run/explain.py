@@ -1,7 +1,7 @@
 """The pieces of a window that counted most for a label, as data and in words. Pure.
 
 A code is called by its tested name or not at all: a sub-action is told only where a code of the token bears it
-and the token agrees. Of a piece that hardly moves the shape is the sensor's noise, so that it is still is what is told.
+and the token agrees. Of a piece in which nothing moves the shape is the sensor's noise, so that is what is told.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,17 @@ IN_WORDS: Final = 3  # reasons in a sentence
 WORTH_TELLING: Final = 0.25  # of what the strongest reason counts
 AGREEING: Final = 0.5  # of the largest probability, for a tested name to be told
 TOUCHING_S: Final = 1e-3
+SEES_ALL_S: Final = 2.0  # a piece of so many seconds at most: its 32 points miss nothing that a hand does
+MOMENT_S: Final = 0.05
+SEEING: Final = ("axes", "gravity")  # views whose scale is of all that moves; rhythm's ends at 6 Hz
 UNNAMED: Final = {"axes": "shape", "gravity": "shape along gravity", "rhythm": "rhythm"}
 SEPARATOR: Final = "·"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """t: session time of its start, length: both in seconds; codes: one an axis; p: of the sub-action; still: hardly
-    moves on any axis; view: what of the piece the codes are of."""
+    """t: session time of its start, length: both in seconds; codes: one an axis; p: of the sub-action; still: nothing
+    in it moves; view: what of the piece the codes are of."""
 
     t: float
     length: float
@@ -61,8 +64,32 @@ class Piece:
 
 def pieces_for(prediction: Prediction, metadata: Metadata, label: int, start: float) -> list[Piece]:
     """All tokens in the order of what they contributed to `label`; `start`: the window's, in seconds."""
-    counted = prediction.contributions[:, label]
-    return [_piece(prediction, metadata, token, label, start) for token in np.argsort(-counted, kind="stable")]
+    counted, still = prediction.contributions[:, label], still_tokens(prediction, metadata)
+    begin, end = _spans(prediction)
+    return [
+        _piece(prediction, metadata, token, label, float(start + begin[token]), float(end[token] - begin[token]),
+               bool(still[token]))
+        for token in np.argsort(-counted, kind="stable")
+    ]
+
+
+def still_tokens(prediction: Prediction, metadata: Metadata) -> npt.NDArray[np.bool_]:
+    """Of which tokens (T,) it is known that nothing in them moves: the token's own scales are small, and wherever it
+    lies there is a short piece whose are, for a long piece's points and a rhythm's top leave out what is fast."""
+    begin, end = _spans(prediction)
+    quiet = (prediction.attributes[:, :, 3] < QUIET_G).all(1)
+    views = [metadata.code_views[codes[0]] for codes in prediction.codes]
+    seeing = np.isin(views, SEEING) & (end - begin <= SEES_ALL_S + TOUCHING_S)
+    moments = np.arange(begin.min(), end.max(), MOMENT_S) + MOMENT_S / 2
+    within = (moments >= begin[:, None]) & (moments < end[:, None])
+    calm = within[quiet & seeing].any(0)
+    return np.asarray(quiet & (calm | ~within).all(1), dtype=np.bool_)
+
+
+def _spans(prediction: Prediction) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Begin and end (T,) of tokens in the window, in seconds: axes may differ in them; the piece is what they span."""
+    begins, lengths = prediction.attributes[:, :, 0].astype(float), prediction.attributes[:, :, 1].astype(float)
+    return begins.min(1), (begins + lengths).max(1)
 
 
 def backed_sub_action(
@@ -121,25 +148,22 @@ def in_words(found: Sequence[Reason]) -> str:
     return f"{carried}; against it {found[-1]}" if found[-1].counted <= -least else carried
 
 
-def _piece(prediction: Prediction, metadata: Metadata, token: int, label: int, start: float) -> Piece:
+def _piece(
+    prediction: Prediction, metadata: Metadata, token: int, label: int, t: float, length: float, still: bool
+) -> Piece:
     codes = tuple(int(code) for code in prediction.codes[token])
     names = tuple(metadata.code_names[code] for code in codes)
-    # The axes of a token may differ in t and length; the piece is what they span.
-    begins = prediction.attributes[token, :, 0].astype(float)
-    ends = begins + prediction.attributes[token, :, 1].astype(float)
     probabilities = prediction.sub_actions[token]
     backed = backed_sub_action(probabilities, names, metadata.sub_actions)
     sub_action, p = (None, None) if backed is None else (metadata.sub_actions[backed], float(probabilities[backed]))
-    view = metadata.code_views[codes[0]]
     return Piece(
-        t=start + float(begins.min()),
-        length=float(ends.max() - begins.min()),
+        t=t,
+        length=length,
         codes=codes,
         code_names=names,
         sub_action=sub_action,
         p=p,
         contribution=float(prediction.contributions[token, label]),
-        # Other views' scales are of 32 points, or of what swings slower than 6 Hz: they have not seen all that moves.
-        still=view == "axes" and bool((prediction.attributes[token, :, 3] < QUIET_G).all()),
-        view=view,
+        still=still,
+        view=metadata.code_views[codes[0]],
     )

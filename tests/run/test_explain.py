@@ -57,15 +57,35 @@ def test_a_piece_that_hardly_moves_is_called_still_and_not_by_what_its_noise_res
     assert words(piece(0.0, 1.0, 1.0, "hand scratches the face", still=True)) == "hand nearly still (0.0-1.0 s, +1.0)"
 
 
-@pytest.mark.parametrize(("view", "still"), [("axes", True), ("gravity", False), ("rhythm", False)])
-def test_a_piece_is_told_as_still_where_its_scale_has_seen_every_sample(view: str, still: bool):
-    quiet = Prediction(
-        probabilities=np.ones(1), unknown_score=0.0, codes=np.zeros((1, 3), np.int64), margins=np.ones((1, 3)),
-        attributes=np.array([[[0.0, 10.0, 1.0, 0.01]] * 3]), contributions=np.ones((1, 1)), sub_actions=np.ones((1, 1)),
+SHORT = [(0.0, 1.0, "axes", 0.01), (1.0, 1.0, "axes", 0.01)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "still"),
+    [
+        (SHORT, [True, True]),
+        ([(0.0, 2.0, "gravity", 0.01)], [True]),
+        ([(0.0, 1.0, "axes", 0.03)], [False]),
+        ([(0.0, 10.0, "axes", 0.01)], [False]),  # its points are a third of a second apart
+        ([(0.0, 1.0, "rhythm", 0.01)], [False]),  # shaken faster than 6 Hz it would say the same
+        ([(0.0, 2.0, "axes", 0.01), (0.0, 2.0, "rhythm", 0.01)], [True, True]),
+        ([*SHORT, (0.0, 2.1, "rhythm", 0.01)], [True, True, False]),  # nobody has seen its end
+        ([*SHORT, (0.0, 2.0, "axes", 0.03)], [True, True, False]),  # a slow turn
+        ([SHORT[0], (1.0, 1.0, "axes", 0.03), (0.0, 10.0, "rhythm", 0.01)], [True, False, False]),
+    ],
+)
+def test_a_piece_is_told_as_still_where_somebody_has_seen_that_nothing_moves(pieces: list, still: list[bool]):
+    count = len(pieces)
+    metadata = SimpleNamespace(
+        code_names=(None,) * count, code_views=tuple(view for _, _, view, _ in pieces), sub_actions=("hand waves",)
     )
-    metadata = SimpleNamespace(code_names=(None,), code_views=(view,), sub_actions=("hand waves",))
-    [piece] = pieces_for(quiet, metadata, 0, 0.0)
-    assert piece.still == still
+    seen = Prediction(
+        probabilities=np.ones(1), unknown_score=0.0, codes=np.arange(count)[:, None].repeat(3, 1),
+        margins=np.ones((count, 3)),
+        attributes=np.array([[[t, length, 1.0, scale]] * 3 for t, length, _, scale in pieces]),
+        contributions=np.arange(count, 0.0, -1)[:, None], sub_actions=np.ones((count, 1)),
+    )
+    assert [piece.still for piece in pieces_for(seen, metadata, 0, 5.0)] == still
 
 
 @given(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvq_train.pieces import POINTS, Layout, Pieces, PieceView, resampling_matrix, wave_matrix
+from mmvq_train.pieces import POINTS, Layout, Pieces, PieceView, mean_matrix, resampling_matrix, wave_matrix
 
 LAYOUT = Layout(20.0, 200, (0.5, 1.0, 2.0, 4.0, 10.0), (0.5, 1.0, 1.0, 1.0, 1.0))
 
@@ -52,6 +52,14 @@ def test_resampling_weights_sum_to_one_and_are_exact_in_half_precision(samples: 
     assert float(matrix.min()) >= 0
 
 
+@pytest.mark.parametrize("samples", [2, 5, 20, 200, 500])
+def test_weights_of_the_mean_are_even_sum_to_one_and_are_exact_in_half_precision(samples: int):
+    weights = mean_matrix(samples)
+    assert torch.equal(weights.half().float(), weights)
+    assert weights.sum() == 1
+    assert (samples * weights - 1).abs().max() < 2e-3
+
+
 @pytest.mark.parametrize("samples", [10, 40, 200])
 def test_resampling_keeps_a_straight_line_straight(samples: int):
     line = torch.linspace(0, 1, samples) @ resampling_matrix(samples)
@@ -59,13 +67,15 @@ def test_resampling_keeps_a_straight_line_straight(samples: int):
     assert torch.allclose(steps, steps.mean().expand(POINTS - 1), atol=3e-3)
 
 
-def test_offset_is_the_mean_and_scale_the_deviation_of_the_span_in_g():
-    x = noise(3, 200, 3) * torch.tensor([0.1, 0.5, 2.0]) + torch.tensor([0.0, 1.0, -0.5])
-    for length, values in enumerate(Pieces(LAYOUT)(x)):
-        for token, start in enumerate(LAYOUT.starts(length)):
-            span = x[:, start : start + LAYOUT.samples(length)]
-            assert torch.allclose(values.offset[:, token], span.mean(1), atol=1e-5)
-            assert torch.allclose(values.scale[:, token], span.std(1, correction=0), atol=1e-5)
+@pytest.mark.parametrize("layout", [LAYOUT, Layout(20.0, 75, (1.0, 2.0), (0.8, 0.7))])
+def test_offset_is_the_mean_and_scale_the_deviation_of_the_span_s_points_in_g(layout: Layout):
+    x = noise(3, layout.window, 3) * torch.tensor([0.1, 0.5, 2.0]) + torch.tensor([0.0, 1.0, -0.5])
+    for length, values in enumerate(Pieces(layout)(x)):
+        matrix = resampling_matrix(layout.samples(length))
+        for token, inside in enumerate(layout.inside(length)):
+            points = x[:, inside].mT @ matrix
+            assert torch.allclose(values.offset[:, token], x[:, inside].mean(1), atol=1e-3)  # weights of 11 bits
+            assert torch.allclose(values.scale[:, token], points.std(-1, correction=0), atol=1e-5)
 
 
 def test_shapes_have_no_mean_and_about_unit_deviation_whatever_the_offset_and_scale():

@@ -2,22 +2,23 @@
 
 - Pieces have fixed spans: for every length, one each `hop` seconds. Nothing outside a span enters its token.
 - A piece is resampled to 32 points (means of 32 equal parts where it has more samples, straight lines where fewer),
-  its mean taken off and its deviation divided out: that is the *shape*. What was taken off is kept, in g: `offset`
-  (posture) and `scale` (intensity), which instance normalisation alone would throw away.
+  their mean taken off and their deviation divided out: that is the *shape*. What was taken off is kept, in g: `offset`
+  (the piece's mean: posture) and `scale` (the points' deviation: intensity), which instance normalisation alone would
+  throw away.
 - Axis by axis, or jointly: a joint shape keeps how the axes move against each other, and is divided by one deviation.
 - The same pieces may be looked at in several views, each by tokens of its own: `axes` as above; `gravity`, the 32
   points along the piece's own mean, across it, and their magnitude, the same however the watch is turned; `rhythm`, how
   much of every axis swings at 32 frequencies, the same whenever in the piece a movement comes.
-- Everything is a gather and a matrix product, so that the exported graph stays small.
+- Cutting and resampling the pieces of one length is one convolution, so that the exported graph stays small.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvq_run.signal import QUIET_G
@@ -92,11 +93,18 @@ class Layout:
         """Samples in a piece of the `length`-th length."""
         return min(self.window, max(2, round(self.lengths_s[length] * self.rate_hz)))
 
+    def step(self, length: int) -> int:
+        """Samples from one piece of the `length`-th length to the next."""
+        return max(1, round(self.hops_s[length] * self.rate_hz))
+
     def starts(self, length: int) -> list[int]:
         """First samples of the pieces of one length; the last piece always ends with the window."""
         last = self.window - self.samples(length)
-        step = max(1, round(self.hops_s[length] * self.rate_hz))
-        return sorted({*range(0, last + 1, step), last})
+        return sorted({*range(0, last + 1, self.step(length)), last})
+
+    def inside(self, length: int) -> Tensor:
+        """(pieces, samples): which samples of the window each piece of one length has."""
+        return torch.tensor(self.starts(length))[:, None] + torch.arange(self.samples(length))
 
     @property
     def counts(self) -> list[int]:
@@ -186,6 +194,12 @@ def wave_matrix(samples: int, rate_hz: float) -> Tensor:
     return (waves - waves.mean(0)).half().float()
 
 
+def mean_matrix(samples: int) -> Tensor:
+    """(samples, 1): the mean, in weights that are exact in half precision and add up to one."""
+    step = np.spacing(np.float16(1 / samples), dtype=np.float16).astype(np.float64)
+    return torch.tensor(np.diff(np.floor(np.arange(samples + 1) / samples / step)) * step).float()[:, None]
+
+
 class Pieces(nn.Module):
     """(B, window, channels) in g -> for every length its PieceValues."""
 
@@ -194,11 +208,10 @@ class Pieces(nn.Module):
         self.layout = layout
         for i in range(len(layout.lengths_s)):
             samples = layout.samples(i)
-            index = torch.tensor(layout.starts(i))[:, None] + torch.arange(samples)[None]
-            self.register_buffer(f"index_{i}", index, persistent=False)
             rhythm = layout.view(i) == "rhythm"
             matrix = wave_matrix(samples, layout.rate_hz).flatten(1) if rhythm else resampling_matrix(samples)
-            self.register_buffer(f"matrix_{i}", matrix, persistent=False)
+            filters = torch.cat([matrix, mean_matrix(samples)], dim=1).T.unsqueeze(1).contiguous()
+            self.register_buffer(f"filters_{i}", filters, persistent=False)
 
     def forward(self, x: Tensor) -> list[PieceValues]:
         """Cut, measure and normalise."""
@@ -208,77 +221,58 @@ class Pieces(nn.Module):
         """As `forward`, the tokens of all lengths in one, (B, tokens, ...)."""
         if self.layout.axes > self.layout.channels:
             x = torch.cat([x, (x.square().sum(-1, keepdim=True) + SMALL).sqrt()], dim=-1)
-        x, part = x.transpose(1, 2), self.layout.part
-        views = [[i for i, own in enumerate(part) if own == number] for number in range(max(part) + 1)]
-        return _joined([self._of_view(x, lengths) for lengths in views])
+        curves = x.transpose(1, 2).flatten(0, 1).unsqueeze(1)
+        drawn: dict[tuple[tuple[bool, int, int], ...], Tensor] = {}  # axes and gravity look at the same points
+        found = []
+        for number, view in enumerate(dict.fromkeys(map(self.layout.view, range(len(self.layout.counts))))):
+            lengths = [i for i, own in enumerate(self.layout.part) if own == number]
+            key = tuple((view == "rhythm", self.layout.samples(i), self.layout.step(i)) for i in lengths)
+            if key not in drawn:
+                drawn[key] = self._drawn(curves, lengths)
+            found.append(self._normalised(drawn[key], view))
+        values = zip(*((one.shape, one.offset, one.scale) for one in found), strict=True)
+        return found[0] if len(found) == 1 else PieceValues(*(torch.cat(value, dim=1) for value in values))
 
-    def _of_view(self, x: Tensor, lengths: list[int]) -> PieceValues:
-        """The pieces of all lengths of one view; the long chain of small steps is walked once for all of them."""
-        view, raw = self.layout.view(lengths[0]), [self._cut(x, i) for i in lengths]
-        matrices = [self.get_buffer(f"matrix_{i}") for i in lengths]
-        if view == "axes":
-            means, centred = zip(*(_centred(one) for one in raw), strict=True)
-            offset, scale = _cat(means), _cat([_deviation(one) for one in centred])
-            _, shape = _centred(_drawn(centred, matrices))
-        elif view == "gravity":
-            offset, shape = _centred(_by_gravity(_drawn(raw, matrices)))
-            scale = _deviation(shape)
+    def _drawn(self, curves: Tensor, lengths: list[int]) -> Tensor:
+        """Curves (B·A, 1, W) -> what the filters find in the pieces of some lengths, one length after another
+        (B, T, A, points)."""
+        parts = []
+        for i in lengths:
+            filters = self.get_buffer(f"filters_{i}")
+            last, step = self.layout.window - self.layout.samples(i), self.layout.step(i)
+            parts.append(F.conv1d(curves, filters, stride=step))
+            if last % step:
+                parts.append(F.conv1d(curves[..., last:], filters))
+        return torch.cat(parts, dim=2).unflatten(0, (-1, self.layout.axes)).permute(0, 3, 1, 2)
+
+    def _normalised(self, drawn: Tensor, view: PieceView) -> PieceValues:
+        """What one view's filters found (B, T, A, points), measured and normalised."""
+        if view == "rhythm":
+            cosines, sines, offset = drawn.split((POINTS, POINTS, 1), dim=-1)
+            swung = (cosines.square() + sines.square()).sqrt()
+            shape = swung - swung.mean(-1, keepdim=True)
         else:
-            offset, shape = _cat([one.mean(-1, keepdim=True) for one in raw]), _amplitude(_drawn(raw, matrices))
-            scale = _deviation(shape)  # not of what is left of it: what swings evenly has a small shape
-            _, shape = _centred(shape)
+            points, offset = drawn.split((POINTS, 1), dim=-1)
+            if view == "gravity":
+                points = _by_gravity(points)
+                offset = points.mean(-1, keepdim=True)
+            swung = shape = points - points.mean(-1, keepdim=True)
+        # Of a spectrum with its mean: what swings evenly at all frequencies has a small shape, and is not quiet.
+        scale = torch.linalg.vector_norm(swung, dim=-1, keepdim=True) * POINTS**-0.5
+        size = scale.square()
         if self.layout.joint:
-            shape = shape.transpose(1, 2).flatten(2).unsqueeze(1)
-        size = scale.square() if view == "rhythm" else shape.square().mean(-1, keepdim=True)
+            shape, size = shape.flatten(2).unsqueeze(2), size.mean(2, keepdim=True)
         # Quiet pieces keep a small shape instead of noise blown up to full size.
-        shape = shape * (size + QUIET_G**2).rsqrt()
-        return PieceValues(shape.transpose(1, 2), *(value.squeeze(-1).transpose(1, 2) for value in (offset, scale)))
-
-    def _cut(self, x: Tensor, length: int) -> Tensor:
-        """x (B, A, W) -> (B, A, T, n)."""
-        index = self.get_buffer(f"index_{length}")
-        return x.index_select(2, index.flatten()).unflatten(2, index.shape)
-
-
-def _cat(parts: Sequence[Tensor]) -> Tensor:
-    """Pieces of several lengths in one, (B, A, T, ...)."""
-    return torch.cat(list(parts), dim=2)
-
-
-def _drawn(pieces: Sequence[Tensor], matrices: Sequence[Tensor]) -> Tensor:
-    """Pieces of every length (B, A, T, n) by the length's matrix (n, 32 or 64), in one."""
-    return _cat([piece @ matrix for piece, matrix in zip(pieces, matrices, strict=True)])
-
-
-def _joined(parts: list[PieceValues]) -> PieceValues:
-    """Tokens of several in one."""
-    values = zip(*((part.shape, part.offset, part.scale) for part in parts), strict=True)
-    return parts[0] if len(parts) == 1 else PieceValues(*(torch.cat(value, dim=1) for value in values))
-
-
-def _centred(curves: Tensor) -> tuple[Tensor, Tensor]:
-    """Means (..., 1) of curves (..., n), and what is left of them."""
-    mean = curves.mean(-1, keepdim=True)
-    return mean, curves - mean
-
-
-def _deviation(centred: Tensor) -> Tensor:
-    """Root mean square (..., 1) of (..., n)."""
-    return torch.linalg.vector_norm(centred, dim=-1, keepdim=True) * centred.shape[-1] ** -0.5
-
-
-def _amplitude(waves: Tensor) -> Tensor:
-    """Cosines and sines (..., 64) -> (..., 32)."""
-    return torch.linalg.vector_norm(waves.unflatten(-1, (2, -1)), dim=-2)
+        return PieceValues(shape / (size + QUIET_G**2).sqrt(), offset.squeeze(-1), scale.squeeze(-1))
 
 
 def _by_gravity(curves: Tensor) -> Tensor:
-    """Curves of x, y, z (B, 3, T, n) in g -> along the piece's mean, across it, and their magnitude."""
+    """Curves of x, y, z (B, T, 3, n) in g -> along the piece's mean, across it, and their magnitude."""
     mean = curves.mean(-1, keepdim=True)
-    along = (curves * mean).sum(1) * (mean.square().sum(1) + SMALL).rsqrt()
-    squares = curves.square().sum(1)
+    along = (curves * mean).sum(2) * (mean.square().sum(2) + SMALL).rsqrt()
+    squares = curves.square().sum(2)
     across = (squares - along.square()).clamp_min(0)
-    return torch.stack([along, (across + SMALL).sqrt(), (squares + SMALL).sqrt()], dim=1)
+    return torch.stack([along, (across + SMALL).sqrt(), (squares + SMALL).sqrt()], dim=2)
 
 
 class LaidInTime(nn.Module):

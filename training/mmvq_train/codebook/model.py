@@ -146,7 +146,7 @@ class ShapeCodebook(nn.Module):
         for i, (f, h) in enumerate(zip(features, hidden, strict=True)):
             drawn = self.whole[i](torch.cat([f, h], dim=-1))
             drawn = drawn.view(batch, f.shape[1], layout.samples(i), layout.channels)
-            index = self.pieces.get_buffer(f"index_{i}")
+            index = layout.inside(i).to(drawn.device)
             total = total.index_add(1, index.flatten(), drawn.flatten(1, 2))
             count = count.index_add(0, index.flatten(), count.new_ones(index.numel(), 1))
         return total / count
@@ -209,7 +209,7 @@ def _reader(inputs: int) -> nn.Sequential:
 
 def attribute_inputs(pieces: PieceValues) -> Tensor:
     """Offset and log-scale as a network likes them, (B, T, A, 2): both of about unit size."""
-    return torch.stack([pieces.offset, torch.log(pieces.scale + 0.01) + 2.0], dim=-1)
+    return torch.cat([pieces.offset[..., None], torch.log(pieces.scale[..., None] + 0.01) + 2.0], dim=-1)
 
 
 def scale_g(attributes: Tensor) -> Tensor:

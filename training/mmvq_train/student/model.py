@@ -169,8 +169,9 @@ class Student(nn.Module):
 
     def locate(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of the shapes of all tokens (B, T, S, 32·curves): z (B, T, S, d), codes and margins (B, T, S)."""
-        parts = [part.tokens for part in self.layout.parts()]
-        z = torch.cat([own(part) for own, part in zip(self.maps, shape.split(parts, dim=1), strict=True)], dim=1)
+        counts = [part.tokens for part in self.layout.parts()]
+        parts = shape.split(counts, dim=1) if len(counts) > 1 else (shape,)
+        z = torch.cat([own(part) for own, part in zip(self.maps, parts, strict=True)], dim=1)
         placed = z.detach()
         table = placed.index_select(1, self.laid).unflatten(1, (len(self.codes), -1)).flatten(2, 3)
         close = closeness(table, self.codes).unflatten(2, (-1, self.layout.streams)).flatten(1, 2)
@@ -202,8 +203,8 @@ class Student(nn.Module):
     def attributes(self, pieces: PieceValues) -> Tensor:
         """(B, T, A, 4): start and length in seconds, offset and scale in g."""
         span = torch.from_numpy(self.layout.spans_s()).to(pieces.offset)[None, :, None]
-        own = torch.stack([pieces.offset, pieces.scale], dim=-1)
-        return torch.cat([span.expand(*own.shape[:3], 2), own], dim=-1)
+        span = span.expand(*pieces.offset.shape, 2)
+        return torch.cat([span, pieces.offset[..., None], pieces.scale[..., None]], dim=-1)
 
     @torch.no_grad()
     def centre(self, x: Tensor) -> None:

@@ -1,0 +1,88 @@
+"""What files weigh and how long a call takes: forms of the student, black boxes, the packaged model in turn.
+
+    python benchmarks/latency.py        # writes results/latency.json; wants an idle machine, a few minutes
+
+Forms of search.py and nets have random weights, which change neither; WISDM's windows and labels. One thread, calls of
+all files in turn, so that whatever else the machine does falls on all of them.
+"""
+
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import torch
+from additive import DATA
+from blackbox import NETS, Floats, Net, int8, session
+from common import write_result
+from search import FORMS, PARTS, form
+
+from mmvq_bridge.command import say
+from mmvq_export.compact import compact
+from mmvq_export.equalise import equalise
+from mmvq_export.quantize import quantize
+from mmvq_export.trace import Deployed, strip, trace
+from mmvq_train.config import Config
+from mmvq_train.student.model import make_student
+
+SET: Final = "wisdm_watch"
+CLASSES: Final = 18
+ACTIONS: Final = 45
+CODE_BYTES: Final = 360  # of a code in the metadata: its shape, how often it is used, its sub-actions
+CALLS: Final = 1000
+YARDSTICK: Final = "WRN16-1"
+PACKAGED: Final = Path(__file__).parent.parent / "runtime" / "mmvq_run" / "packaged" / "student.onnx"
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = DATA[SET]
+    windows = (torch.randn(256, config.window, 3) * 0.3 + torch.tensor([0.0, 0.0, 1.0])).numpy()
+    files, codes = {name: int8(Net(name, CLASSES).eval(), windows) for name in NETS}, {}
+    files["packaged"] = PACKAGED.read_bytes()
+    for name, parts in FORMS.items():
+        some = [PARTS[part] for part in parts]
+        if all(part.quantised for part in some):
+            shaped = form(some, SET, config)
+            files[name], codes[name] = exported(shaped, windows), shaped.codebook.size * len(shaped.layout.lengths_s)
+            say(f"{name}: {len(files[name])} bytes")
+    spent = timed(files, windows[:1])
+    write_result("latency", 0, {
+        "unit": "ms a call, one thread", "calls": CALLS,
+        "files": {name: {
+            "bytes": len(data), "nodes": len(onnx.load_from_string(data).graph.node),
+            "bytes_with_codes": len(data) + CODE_BYTES * codes.get(name, 0),
+            "ms_10": spent[name][0], "ms_50": spent[name][1],
+            f"times_{YARDSTICK}": spent[name][0] / spent[YARDSTICK][0],
+        } for name, data in files.items()},
+    })
+
+
+def exported(config: Config, windows: Floats) -> bytes:
+    """An untrained student as export_run makes its int8 graph, without metadata."""
+    student = make_student(config, CLASSES, ACTIONS).eval()
+    student.codes.normal_()
+    deployed = Deployed(student).eval()
+    equalise(deployed, torch.from_numpy(windows))
+    model = quantize(trace(deployed), windows, "x86")
+    strip(model)
+    compact(model)
+    return model.SerializeToString()
+
+
+def timed(files: dict[str, bytes], window: Floats) -> dict[str, list[float]]:
+    """10th percentile and median of a call, in ms."""
+    sessions = {name: session(data) for name, data in files.items()}
+    spent: dict[str, list[float]] = {name: [] for name in files}
+    for _ in range(CALLS):
+        for name, one in sessions.items():
+            start = time.perf_counter()
+            one.run(None, {"accel": window})
+            spent[name].append(1000 * (time.perf_counter() - start))
+    return {name: [float(v) for v in np.percentile(values, (10, 50))] for name, values in spent.items()}
+
+
+if __name__ == "__main__":
+    main()

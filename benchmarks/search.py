@@ -1,0 +1,226 @@
+"""Which form of student, and how it and its peers learn: recorded before any test person is looked at.
+
+    python benchmarks/search.py ../shared/data [SET ...]    # writes results/search/<set>/, results/search.json; goes on
+
+Folds 1 and 2 test in turn, the others of folds 1 to 4 train; people of fold 0 are nowhere. A part is one view of pieces
+with lengths, codes and networks of its own, on k-means codes: what text does to codes is measured in codebook.py. Parts
+learn apart, as in the product, so a form is a sum of parts (mean of their logits). What forms weigh, and how long a
+call takes: latency.py.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from additive import DATA, Reading, additive, kmeans_codebook, said
+from blackbox import Recipe, trained
+from common import RESULTS, commit, write_result
+from distillation import dataset
+from folds import FOREARM, counts, disturbed, f1
+from torch import Tensor
+
+from mmvq_bridge.command import say
+from mmvq_bridge.files import atomic
+from mmvq_train.config import Config, PiecesConfig
+from mmvq_train.data import Dataset, WindowSet
+from mmvq_train.fitting import in_batches
+from mmvq_train.pieces import PieceView
+from mmvq_train.rundir import write_json
+
+FOLDS: Final = (1, 2)
+RUNS: Final = Path("runs/search")
+EPOCHS: Final = 24
+PLAIN: Final = "as recorded"
+Lengths = dict[float, float]
+Judge = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One view of pieces. lengths: which of LENGTHS; student: what else differs in how it learns; attributes: what
+    offset and log-scale count; quantised: whether it reads codes, or shapes; mirrored: whether half of the mixtures
+    are."""
+
+    view: PieceView = "axes"
+    lengths: str = "usual"
+    size: int = 32
+    joint: bool = False
+    magnitude: bool = False
+    attributes: tuple[float, float] = (1.0, 1.0)
+    quantised: bool = True
+    mirrored: bool = False
+    student: dict[str, Any] = field(default_factory=dict)
+
+
+NARROW: Final = {"width": 96, "embedding": 8}
+MIXED: Final = NARROW | {"epochs": EPOCHS, "mixed": 8}
+PARTS: Final[dict[str, Part]] = {
+    "axes": Part(student=MIXED),
+    "gravity": Part("gravity", student=MIXED),
+    "rhythm": Part("rhythm", student=MIXED),
+    # how they learn
+    "axes, mirrored": Part(mirrored=True, student=MIXED),
+    "gravity, mirrored": Part("gravity", mirrored=True, student=MIXED),
+    "rhythm, mirrored": Part("rhythm", mirrored=True, student=MIXED),
+    "axes, not mixed": Part(student=NARROW | {"epochs": EPOCHS}),
+    # how large
+    "axes, width 64": Part(student=MIXED | {"width": 64}),
+    "gravity, width 64": Part("gravity", student=MIXED | {"width": 64}),
+    "rhythm, width 64": Part("rhythm", student=MIXED | {"width": 64}),
+    "axes, width 192": Part(student=MIXED | {"width": 192, "embedding": 16}),
+    "axes, 64 codes": Part(size=64, student=MIXED),
+    # which pieces
+    "axes, fewer pieces": Part(lengths="fewer", student=MIXED),
+    "gravity, fewer pieces": Part("gravity", "fewer", student=MIXED),
+    "rhythm, fewer pieces": Part("rhythm", "fewer", student=MIXED),
+    "rhythm, longer pieces": Part("rhythm", "longer", student=MIXED),
+    # what of them
+    "axes, joint codes": Part(joint=True, size=64, student=MIXED),
+    "axes and magnitude": Part(magnitude=True, student=MIXED),
+    "axes without offset": Part(attributes=(0.0, 1.0), student=MIXED),
+    "axes without scale": Part(attributes=(1.0, 0.0), student=MIXED),
+    "axes, shapes as they are": Part(quantised=False, student=MIXED),
+}
+FORMS: Final[dict[str, tuple[str, ...]]] = {
+    **{name: (name,) for name in PARTS},
+    "gravity and rhythm": ("gravity", "rhythm"),
+    "axes and rhythm": ("axes", "rhythm"),
+    "axes, gravity, rhythm": ("axes", "gravity", "rhythm"),
+    "axes, gravity, rhythm, mirrored": ("axes, mirrored", "gravity, mirrored", "rhythm, mirrored"),
+    "axes, gravity, rhythm, width 64": ("axes, width 64", "gravity, width 64", "rhythm, width 64"),
+    "axes, gravity, rhythm, fewer pieces": ("axes, fewer pieces", "gravity, fewer pieces", "rhythm, fewer pieces"),
+    "gravity and rhythm, fewer pieces": ("gravity, fewer pieces", "rhythm, fewer pieces"),
+}
+LENGTHS: Final[dict[str, dict[str, Lengths]]] = {  # hop of each length of pieces, in seconds
+    "wisdm_watch": {
+        "usual": {0.5: 0.5, 1.0: 1.0, 2.0: 1.0, 4.0: 1.0, 10.0: 1.0},
+        "fewer": {0.5: 1.0, 1.0: 2.0, 2.0: 2.0, 4.0: 2.0, 10.0: 1.0},
+        "longer": {1.0: 1.0, 2.0: 1.0, 4.0: 1.0, 10.0: 1.0},
+    },
+    "selfback_wrist": {
+        "usual": {0.2: 0.25, 0.4: 0.25, 0.8: 0.5, 1.6: 0.5, 3.2: 0.5},
+        "fewer": {0.4: 0.5, 0.8: 1.0, 1.6: 1.0, 3.2: 1.0},
+        "longer": {0.5: 0.5, 1.0: 0.5, 2.0: 0.5, 5.0: 0.5},
+    },
+}
+NETS: Final[dict[str, tuple[str, Recipe]]] = {
+    "WRN16-1, not mixed": ("WRN16-1", Recipe(EPOCHS, mixed=False)),
+    "WRN16-1": ("WRN16-1", Recipe(EPOCHS)),
+    "WRN16-2, not mixed": ("WRN16-2", Recipe(EPOCHS, mixed=False)),
+    "WRN16-2": ("WRN16-2", Recipe(EPOCHS)),
+    "TinierHAR, not mixed": ("TinierHAR", Recipe(EPOCHS, mixed=False, learning_rate=5e-3)),
+    "TinierHAR": ("TinierHAR", Recipe(EPOCHS, learning_rate=5e-3)),
+}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    torch.set_num_threads(1)
+    for name in [name for name in DATA if name in sys.argv] or DATA:
+        for fold in FOLDS:
+            config = replace(
+                DATA[name], data=str(folder / name / f"{name}.parquet"), split=str(folder / name / "splits.json"),
+                fold=fold,
+            )
+            data: Dataset | None = None
+            for row in [*PARTS, *NETS]:
+                path = RESULTS / "search" / name / f"{fold}-{slug(row)}.json"
+                if not path.exists():
+                    data = data or dataset(config)
+                    made(path, name, row, config, data)
+                    write()
+
+
+def slug(row: str) -> str:
+    """As a file is called."""
+    return row.lower().replace(", ", "-").replace(" ", "-")
+
+
+def made(path: Path, name: str, row: str, config: Config, data: Dataset) -> None:
+    """Train a part or a net and keep what it says of the test people's windows, as they are and disturbed."""
+    start, test, run = time.perf_counter(), data.test, RUNS / f"{name}-{path.stem}"
+    both = (data.train, data.calibrate)
+    everybody = WindowSet(
+        torch.cat([one.x for one in both]), torch.cat([one.y for one in both]),
+        np.concatenate([one.subject for one in both]),
+    )
+    if row in PARTS:
+        judge, weights = learnt(PARTS[row], name, config, everybody, len(data.labels))
+    else:
+        net = trained(NETS[row][0], everybody, len(data.labels), NETS[row][1], config.seed, run)
+        judge, weights = lambda x: torch.cat(in_batches(net, x)), sum(p.numel() for p in net.parameters())
+    others = {what: torch.from_numpy(np.stack(copies)) for what, copies in disturbed(test.x, FOREARM[name]).items()}
+    said = {PLAIN: judge(test.x)} | {what: torch.stack([judge(x) for x in copies]) for what, copies in others.items()}
+    with atomic(run / "said.npz") as kept:
+        np.savez_compressed(kept, y=test.y.numpy(), **{what: logits.half().numpy() for what, logits in said.items()})
+    write_json(path, {
+        "row": row, "fold": config.fold, "labels": len(data.labels), "weights": weights, "commit": commit(),
+        "seconds": time.perf_counter() - start,
+    })
+    say(f"== {path}: {scored(name, [path.stem])}")
+
+
+def learnt(part: Part, name: str, config: Config, seen: WindowSet, classes: int) -> tuple[Judge, int]:
+    """A part on k-means codes, and how many weights it has."""
+    config, reading = form([part], name, config), Reading(attributes=part.attributes)
+    book = kmeans_codebook(config.layout, part.size, seen, classes)
+    net = additive(book, config.student, reading, seen, classes, config.seed, part.quantised)
+    return lambda x: said(net, book, reading, x), sum(one.numel() for one in net.parameters())
+
+
+def form(parts: Sequence[Part], name: str, config: Config) -> Config:
+    """The product's configuration of parts that differ in their views alone."""
+    first = parts[0]
+    lengths = LENGTHS[name][first.lengths]
+    forearm = FOREARM[name] if first.mirrored else None
+    return replace(
+        config, pieces=PiecesConfig(
+            tuple(lengths), tuple(lengths.values()), first.magnitude, tuple(part.view for part in parts)
+        ),
+        codebook=replace(config.codebook, size=first.size, joint=first.joint),
+        student=replace(config.student, forearm=forearm, **first.student),
+    )
+
+
+def scored(name: str, stems: Sequence[str]) -> dict[str, float]:
+    """Macro-F1 of the sum of what several rows of one fold say, as they are and disturbed."""
+    kept = [np.load(RUNS / f"{name}-{stem}" / "said.npz") for stem in stems]
+    y, found = kept[0]["y"], {}
+    for what in kept[0].files:
+        if what != "y":
+            total = sum(one[what].astype(np.float32) for one in kept)
+            guess = total.argmax(-1).reshape(-1)
+            found[what] = f1([counts(np.tile(y, len(guess) // len(y)), guess, total.shape[-1])])
+    return found
+
+
+def write() -> None:
+    """results/search.json of all rows that are there, and of the forms whose parts are."""
+    told: dict[str, Any] = {}
+    for folder in sorted(path for path in (RESULTS / "search").iterdir() if path.is_dir()):
+        rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        of = {(row["row"], row["fold"]): row for row in rows}
+        forms = {}
+        for what, parts in {**FORMS, **{net: (net,) for net in NETS}}.items():
+            folds = [fold for fold in FOLDS if all((part, fold) in of for part in parts)]
+            if folds:
+                every = [scored(folder.name, [f"{fold}-{slug(part)}" for part in parts]) for fold in folds]
+                forms[what] = {
+                    "folds": folds,
+                    "macro_f1": {key: float(np.mean([one[key] for one in every])) for key in every[0]},
+                    "macro_f1_per_fold": [one[PLAIN] for one in every],
+                    "weights": sum(of[part, folds[0]]["weights"] for part in parts),
+                    "minutes": sum(of[part, folds[0]]["seconds"] for part in parts) / 60,
+                }
+        told[folder.name] = forms
+    write_result("search", 0, {"test": f"people of folds {FOLDS} in turn, by those of folds 1 to 4", "data": told})
+
+
+if __name__ == "__main__":
+    main()
