@@ -22,8 +22,20 @@ import torch.nn.functional as F
 from additive import DATA
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
 from blackbox import Recipe, int8, probabilities, trained
-from common import RESULTS, commit, write_result
-from folds import FOREARM, Floats, Labels, calibration_error, counts, disturbed, f1, interval, per_class, reliability
+from common import RESULTS, commit, slug, write_result
+from folds import (
+    FOREARM,
+    RUNS,
+    Floats,
+    Labels,
+    calibration_error,
+    counts,
+    disturbed,
+    f1,
+    interval,
+    per_class,
+    reliability,
+)
 from handcrafted import handcrafted
 from peers import STRENGTHS, ridge
 from sklearn.ensemble import RandomForestClassifier
@@ -41,7 +53,6 @@ from mmvq_train.pipeline import train
 from mmvq_train.rundir import resume_run, start_run, write_json
 
 FOLDS: Final = range(5)
-RUNS: Final = Path("runs/accuracy")
 Say = Callable[[Floats], Floats]
 
 
@@ -177,11 +188,6 @@ def main() -> None:
 def _rows(x: Floats) -> Floats:
     """As aeon has them: (N, 3, W)."""
     return np.ascontiguousarray(x.transpose(0, 2, 1))
-
-
-def slug(row: str) -> str:
-    """As a file is called."""
-    return row.lower().replace(" ", "-")
 
 
 def judged(task: Task, how: Callable[[Task], Judge]) -> dict[str, Any]:

@@ -71,6 +71,11 @@ def paired_over_people(ones: Sequence[dict[str, float]], others: Sequence[dict[s
     return [float(difference.mean()), *(float(v) for v in np.quantile(drawn, [0.025, 0.975]))]
 
 
+def slug(row: str) -> str:
+    """A row as its file is called."""
+    return row.lower().replace(", ", "-").replace(" ", "-")
+
+
 def commit() -> str:
     """Of the checkout, short."""
     found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)

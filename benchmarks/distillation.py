@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from additive import DATA, windows
-from common import RESULTS, commit, paired_over_people, write_result
+from common import RESULTS, commit, paired_over_people, slug, write_result
 
 from mmvq_bridge.command import say
 from mmvq_train.compare import compare
@@ -137,10 +137,10 @@ def made(
     config: Config, data: Dataset, name: str, row: str, how: Row, known: dict[str, Knowledge]
 ) -> bool:
     """The row of one way, unless it is there; whether it was made. known: what this seed's teachers said so far."""
-    slug = f"{config.seed}-{row.lower().replace(', ', '-').replace(' ', '-')}"
+    stem = f"{config.seed}-{slug(row)}"
     shared = RUNS / f"{name}-{config.fold}-{config.seed}"
-    run = shared / slug
-    path = RESULTS / "distillation" / name / f"{slug}.json" if config.fold == 0 else run / "row.json"
+    run = shared / stem
+    path = RESULTS / "distillation" / name / f"{stem}.json" if config.fold == 0 else run / "row.json"
     if path.exists():
         return False
     config = replace(

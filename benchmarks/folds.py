@@ -5,6 +5,7 @@ Macro-F1 is kept as counts, of every person, so that folds pool and people can b
 """
 
 import math
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from mmvq_train.config import Axis
 from mmvq_train.data import mirrored
 from mmvq_train.data.augment import rotation
 
+RUNS: Final = Path("runs/accuracy")  # models of every fold, as accuracy.py leaves them
 BINS: Final = 10  # of confidence
 FOREARM: Final[dict[str, Axis]] = {"wisdm_watch": "x", "selfback_wrist": "y"}  # where gravity lies while people walk
 Counts = dict[str, list[int]]

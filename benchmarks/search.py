@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from additive import DATA, Reading, additive, kmeans_codebook, said
 from blackbox import Recipe, trained
-from common import RESULTS, commit, write_result
+from common import RESULTS, commit, slug, write_result
 from distillation import dataset
 from folds import FOREARM, counts, disturbed, f1
 from torch import Tensor
@@ -60,26 +60,27 @@ class Part:
 
 NARROW: Final = {"width": 96, "embedding": 8}
 MIXED: Final = NARROW | {"epochs": EPOCHS, "mixed": 8}
-PARTS: Final[dict[str, Part]] = {
+PARTS: Final[dict[str, Part]] = {  # the first ones matter most, should time not be enough for all
     "axes": Part(student=MIXED),
     "gravity": Part("gravity", student=MIXED),
     "rhythm": Part("rhythm", student=MIXED),
-    # how they learn
+    "axes, three lengths": Part(lengths="three", student=MIXED),
+    "gravity, three lengths": Part("gravity", "three", student=MIXED),
+    "rhythm, three lengths": Part("rhythm", "three", student=MIXED),
     "axes, mirrored": Part(mirrored=True, student=MIXED),
     "gravity, mirrored": Part("gravity", mirrored=True, student=MIXED),
     "rhythm, mirrored": Part("rhythm", mirrored=True, student=MIXED),
     "axes, not mixed": Part(student=NARROW | {"epochs": EPOCHS}),
-    # how large
-    "axes, width 64": Part(student=MIXED | {"width": 64}),
-    "gravity, width 64": Part("gravity", student=MIXED | {"width": 64}),
-    "rhythm, width 64": Part("rhythm", student=MIXED | {"width": 64}),
-    "axes, width 192": Part(student=MIXED | {"width": 192, "embedding": 16}),
-    "axes, 64 codes": Part(size=64, student=MIXED),
     # which pieces
     "axes, fewer pieces": Part(lengths="fewer", student=MIXED),
     "gravity, fewer pieces": Part("gravity", "fewer", student=MIXED),
     "rhythm, fewer pieces": Part("rhythm", "fewer", student=MIXED),
     "rhythm, longer pieces": Part("rhythm", "longer", student=MIXED),
+    # how large
+    "axes, width 64": Part(student=MIXED | {"width": 64}),
+    "rhythm, width 64": Part("rhythm", student=MIXED | {"width": 64}),
+    "axes, width 192": Part(student=MIXED | {"width": 192, "embedding": 16}),
+    "axes, 64 codes": Part(size=64, student=MIXED),
     # what of them
     "axes, joint codes": Part(joint=True, size=64, student=MIXED),
     "axes and magnitude": Part(magnitude=True, student=MIXED),
@@ -89,24 +90,30 @@ PARTS: Final[dict[str, Part]] = {
 }
 FORMS: Final[dict[str, tuple[str, ...]]] = {
     **{name: (name,) for name in PARTS},
-    "gravity and rhythm": ("gravity", "rhythm"),
     "axes and rhythm": ("axes", "rhythm"),
+    "gravity and rhythm": ("gravity", "rhythm"),
     "axes, gravity, rhythm": ("axes", "gravity", "rhythm"),
-    "axes, gravity, rhythm, mirrored": ("axes, mirrored", "gravity, mirrored", "rhythm, mirrored"),
-    "axes, gravity, rhythm, width 64": ("axes, width 64", "gravity, width 64", "rhythm, width 64"),
-    "axes, gravity, rhythm, fewer pieces": ("axes, fewer pieces", "gravity, fewer pieces", "rhythm, fewer pieces"),
-    "gravity and rhythm, fewer pieces": ("gravity, fewer pieces", "rhythm, fewer pieces"),
+    **{
+        f"axes, gravity, rhythm, {what}": tuple(f"{view}, {what}" for view in ("axes", "gravity", "rhythm"))
+        for what in ("three lengths", "mirrored", "fewer pieces")
+    },
+    **{
+        f"gravity and rhythm, {what}": tuple(f"{view}, {what}" for view in ("gravity", "rhythm"))
+        for what in ("three lengths", "fewer pieces")
+    },
 }
 LENGTHS: Final[dict[str, dict[str, Lengths]]] = {  # hop of each length of pieces, in seconds
     "wisdm_watch": {
         "usual": {0.5: 0.5, 1.0: 1.0, 2.0: 1.0, 4.0: 1.0, 10.0: 1.0},
         "fewer": {0.5: 1.0, 1.0: 2.0, 2.0: 2.0, 4.0: 2.0, 10.0: 1.0},
         "longer": {1.0: 1.0, 2.0: 1.0, 4.0: 1.0, 10.0: 1.0},
+        "three": {0.5: 0.5, 2.0: 1.0, 10.0: 1.0},
     },
     "selfback_wrist": {
         "usual": {0.2: 0.25, 0.4: 0.25, 0.8: 0.5, 1.6: 0.5, 3.2: 0.5},
         "fewer": {0.4: 0.5, 0.8: 1.0, 1.6: 1.0, 3.2: 1.0},
         "longer": {0.5: 0.5, 1.0: 0.5, 2.0: 0.5, 5.0: 0.5},
+        "three": {0.4: 0.25, 1.6: 0.5, 5.0: 0.5},
     },
 }
 NETS: Final[dict[str, tuple[str, Recipe]]] = {
@@ -135,11 +142,6 @@ def main() -> None:
                     data = data or dataset(config)
                     made(path, name, row, config, data)
                     write()
-
-
-def slug(row: str) -> str:
-    """As a file is called."""
-    return row.lower().replace(", ", "-").replace(" ", "-")
 
 
 def made(path: Path, name: str, row: str, config: Config, data: Dataset) -> None:

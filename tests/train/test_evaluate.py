@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmvq_train.data import WindowSet
+from mmvq_train.deletion import deletion, short_spans
 from mmvq_train.evaluate import ablation_rows, accuracy, explanation_figures, judge
 from mmvq_train.pieces import Layout
 from mmvq_train.student import Student
@@ -74,3 +75,29 @@ def test_ablation_has_a_row_for_every_length_and_leaves_the_student_as_it_was(st
         "nothing", "pieces of 0.5 s", "pieces of 1 s", "pieces of 4 s", "shape codes",
     ]  # fmt: skip
     assert all(torch.equal(value, student.state_dict()[name]) for name, value in before.items())
+
+
+def test_the_pieces_of_several_views_count_together_and_long_ones_are_left_out():
+    spans = np.array([[0.0, 0.5], [0.0, 4.0], [0.5, 0.5], [0.0, 0.5]], dtype=np.float32)
+    own, counted = short_spans(spans, torch.tensor([[1.0, 8.0, 2.0, 4.0]]))
+    assert own.tolist() == [[0.0, 0.5], [0.5, 0.5]]
+    assert counted.tolist() == [[5.0, 2.0]]
+
+
+@pytest.mark.parametrize(("honest", "named_wins"), [(1.0, 1.0), (-1.0, 0.0)])
+def test_deletion_tells_an_explanation_that_is_true_from_one_that_is_the_wrong_way_round(honest, named_wins):
+    # The judge adds up what the first axis measures in every second; the last piece of a window weighs most.
+    x = torch.zeros(50, 200, 3)
+    weight = torch.arange(10.0)
+    x[..., 0] = weight.repeat_interleave(20)
+
+    def judge(windows: torch.Tensor) -> torch.Tensor:
+        told = windows[..., 0].unflatten(1, (10, 20)).mean(2) @ weight
+        return torch.stack([told, torch.zeros(len(windows))], dim=1)
+
+    spans = np.stack([np.arange(10.0), np.ones(10)], axis=1).astype(np.float32)
+    counted = honest * (weight * (weight - weight.mean())).expand(50, 10)
+    found = deletion(judge, x, torch.zeros(50, dtype=torch.long), spans, counted, 20.0, 0)
+    assert found["deletion_named_wins"] == pytest.approx(named_wins, abs=0.1)
+    assert found["deletion_correlation"] == pytest.approx(honest, abs=1e-6)
+    assert (found["deletion_drop_named"] > found["deletion_drop_random"]) == (honest > 0)

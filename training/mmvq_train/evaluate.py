@@ -20,13 +20,11 @@ from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.losses import shape_error
 from mmvq_train.codebook.quantiser import nearest, perplexity
 from mmvq_train.data import WindowSet
+from mmvq_train.deletion import deletion, short_spans
 from mmvq_train.fitting import in_batches
 from mmvq_train.pieces import Pieces
 from mmvq_train.student.model import Student, StudentOutput, sub_action_probabilities
 
-DELETION_WINDOWS: Final = 400
-DELETED_PIECES: Final = 3
-LONGEST_DELETED_S: Final = 1.0
 ALIKE: Final = 0.95  # cosine over which two shapes are one to the eye
 KMEANS_WINDOWS: Final = 1500  # enough pieces (tens of thousands a length) for 64 centres
 
@@ -120,60 +118,18 @@ def explanation_figures(
     total = judged.contributions.double().sum(1) + student.bias.detach().double()
     allowed = membership[test.y]
     inside = (judged.sub_actions * allowed[:, None]).sum(-1)
+    label = judged.logits.argmax(-1)
+    of_label = judged.contributions.gather(2, label[:, None, None].expand(-1, judged.contributions.shape[1], 1))[..., 0]
+    spans, counted = short_spans(student.layout.spans_s(), of_label)
     return {
         "additivity": float((total - judged.logits.double()).abs().max()),
         "sub_actions_in_set": float(inside.mean()),
         "sub_actions_in_set_chance": float(allowed.float().mean()),
-        **_deletion(student, judged, test, seed),
+        **deletion(
+            lambda x: torch.cat([out.logits for out in in_batches(student, x)]), test.x, label, spans, counted,
+            student.layout.rate_hz, seed,
+        ),
     }
-
-
-@torch.no_grad()
-def _deletion(student: Student, judged: Judged, test: WindowSet, seed: int) -> dict[str, float]:
-    """Replace the three short pieces that counted most by the window's mean, against three random ones as long."""
-    rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(test))[:DELETION_WINDOWS])
-    spans = student.layout.spans_s()
-    short = np.flatnonzero(spans[:, 1] <= LONGEST_DELETED_S)
-    if len(short) <= DELETED_PIECES:
-        return {}
-    best = judged.logits[rows].argmax(-1)
-    named, random, one, claimed = [], [], [], []
-    for row, label in zip(rows.tolist(), best.tolist(), strict=True):
-        counts = judged.contributions[row, :, label][short]
-        top = short[counts.topk(DELETED_PIECES).indices.numpy()]
-        others = [rng.choice([i for i in short if spans[i, 1] == spans[j, 1]]) for j in top]
-        probe = int(rng.choice(short))
-        x = test.x[row]
-        named.append(_without(x, spans[top], student.layout.rate_hz))
-        random.append(_without(x, spans[others], student.layout.rate_hz))
-        one.append(_without(x, spans[[probe]], student.layout.rate_hz))
-        claimed.append(float(judged.contributions[row, probe, label]))
-
-    def log_odds(logits: Tensor) -> npt.NDArray[np.float64]:
-        own = logits.gather(1, best[:, None])[:, 0]
-        rest = logits.scatter(1, best[:, None], float("-inf")).logsumexp(-1)
-        return (own - rest).double().numpy()
-
-    before = log_odds(judged.logits[rows])
-    drops = [
-        before - log_odds(torch.cat([o.logits for o in in_batches(student, torch.stack(x))]))
-        for x in (named, random, one)
-    ]
-    return {
-        "deletion_drop_named": float(drops[0].mean()),
-        "deletion_drop_random": float(drops[1].mean()),
-        "deletion_named_wins": float((drops[0] > drops[1]).mean()),
-        "deletion_correlation": float(np.corrcoef(claimed, drops[2])[0, 1]),
-    }
-
-
-def _without(x: Tensor, spans: npt.NDArray[np.float32], rate_hz: float) -> Tensor:
-    out = x.clone()
-    for t, length in spans:
-        begin = round(float(t) * rate_hz)
-        out[begin : begin + round(float(length) * rate_hz)] = x.mean(0)
-    return out
 
 
 def ablation_rows(student: Student, judged: Judged, data: WindowSet, classes: int) -> list[dict[str, Any]]:

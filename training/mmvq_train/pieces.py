@@ -25,7 +25,7 @@ from mmvq_run.signal import QUIET_G
 
 POINTS: Final = 32
 HALF_STEP: Final = 2.0**-11  # multiples of it up to 1 are exact in half precision
-SMALL: Final = 1e-12  # keeps the slope of a root finite at zero
+SMALL: Final = 1e-6  # keeps what is divided by finite
 TOP_HZ: Final = 6.0  # of rhythm: what is faster told activities apart no better (docs/lab-log.md)
 
 PieceView = Literal["axes", "gravity", "rhythm"]
@@ -212,6 +212,9 @@ class Pieces(nn.Module):
             matrix = wave_matrix(samples, layout.rate_hz).flatten(1) if rhythm else resampling_matrix(samples)
             filters = torch.cat([matrix, mean_matrix(samples)], dim=1).T.unsqueeze(1).contiguous()
             self.register_buffer(f"filters_{i}", filters, persistent=False)
+        # The scale of a spectrum is of all of it: what swings evenly at all frequencies has a small shape, and is loud.
+        even = [float(layout.view(i) == "rhythm") for i, count in enumerate(layout.counts) for _ in range(count)]
+        self.register_buffer("even", torch.tensor(even)[:, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> list[PieceValues]:
         """Cut, measure and normalise."""
@@ -220,7 +223,7 @@ class Pieces(nn.Module):
     def joined(self, x: Tensor) -> PieceValues:
         """As `forward`, the tokens of all lengths in one, (B, tokens, ...)."""
         if self.layout.axes > self.layout.channels:
-            x = torch.cat([x, (x.square().sum(-1, keepdim=True) + SMALL).sqrt()], dim=-1)
+            x = torch.cat([x, torch.linalg.vector_norm(x, dim=-1, keepdim=True)], dim=-1)
         curves = x.transpose(1, 2).flatten(0, 1).unsqueeze(1)
         drawn: dict[tuple[tuple[bool, int, int], ...], Tensor] = {}  # axes and gravity look at the same points
         found = []
@@ -229,9 +232,18 @@ class Pieces(nn.Module):
             key = tuple((view == "rhythm", self.layout.samples(i), self.layout.step(i)) for i in lengths)
             if key not in drawn:
                 drawn[key] = self._drawn(curves, lengths)
-            found.append(self._normalised(drawn[key], view))
-        values = zip(*((one.shape, one.offset, one.scale) for one in found), strict=True)
-        return found[0] if len(found) == 1 else PieceValues(*(torch.cat(value, dim=1) for value in values))
+            found.append(_seen(drawn[key], view))
+        points, offset = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*found, strict=True))
+        mean = points.mean(-1, keepdim=True)
+        shape = points - mean
+        size = shape.square().mean(-1, keepdim=True)
+        if "rhythm" in self.layout.views:
+            size = size + self.get_buffer("even") * mean.square()
+        scale = size.sqrt()
+        if self.layout.joint:
+            shape, size = shape.flatten(2).unsqueeze(2), size.mean(2, keepdim=True)
+        # Quiet pieces keep a small shape instead of noise blown up to full size.
+        return PieceValues(shape / (size + QUIET_G**2).sqrt(), offset.squeeze(-1), scale.squeeze(-1))
 
     def _drawn(self, curves: Tensor, lengths: list[int]) -> Tensor:
         """Curves (B·A, 1, W) -> what the filters find in the pieces of some lengths, one length after another
@@ -245,34 +257,26 @@ class Pieces(nn.Module):
                 parts.append(F.conv1d(curves[..., last:], filters))
         return torch.cat(parts, dim=2).unflatten(0, (-1, self.layout.axes)).permute(0, 3, 1, 2)
 
-    def _normalised(self, drawn: Tensor, view: PieceView) -> PieceValues:
-        """What one view's filters found (B, T, A, points), measured and normalised."""
-        if view == "rhythm":
-            cosines, sines, offset = drawn.split((POINTS, POINTS, 1), dim=-1)
-            swung = (cosines.square() + sines.square()).sqrt()
-            shape = swung - swung.mean(-1, keepdim=True)
-        else:
-            points, offset = drawn.split((POINTS, 1), dim=-1)
-            if view == "gravity":
-                points = _by_gravity(points)
-                offset = points.mean(-1, keepdim=True)
-            swung = shape = points - points.mean(-1, keepdim=True)
-        # Of a spectrum with its mean: what swings evenly at all frequencies has a small shape, and is not quiet.
-        scale = torch.linalg.vector_norm(swung, dim=-1, keepdim=True) * POINTS**-0.5
-        size = scale.square()
-        if self.layout.joint:
-            shape, size = shape.flatten(2).unsqueeze(2), size.mean(2, keepdim=True)
-        # Quiet pieces keep a small shape instead of noise blown up to full size.
-        return PieceValues(shape / (size + QUIET_G**2).sqrt(), offset.squeeze(-1), scale.squeeze(-1))
+
+def _seen(drawn: Tensor, view: PieceView) -> tuple[Tensor, Tensor]:
+    """What a view sees in what its filters found (B, T, A, 33 or 65): points (B, T, A, 32) and offset (B, T, A, 1)."""
+    if view == "rhythm":
+        cosines, sines, offset = drawn.split((POINTS, POINTS, 1), dim=-1)
+        return (cosines.square() + sines.square()).sqrt(), offset
+    points, offset = drawn.split((POINTS, 1), dim=-1)
+    if view == "gravity":
+        points = _by_gravity(points)
+        offset = points.mean(-1, keepdim=True)
+    return points, offset
 
 
 def _by_gravity(curves: Tensor) -> Tensor:
     """Curves of x, y, z (B, T, 3, n) in g -> along the piece's mean, across it, and their magnitude."""
     mean = curves.mean(-1, keepdim=True)
-    along = (curves * mean).sum(2) * (mean.square().sum(2) + SMALL).rsqrt()
-    squares = curves.square().sum(2)
+    along = (curves * mean).sum(2, keepdim=True) / (torch.linalg.vector_norm(mean, dim=2, keepdim=True) + SMALL)
+    squares = curves.square().sum(2, keepdim=True)
     across = (squares - along.square()).clamp_min(0)
-    return torch.stack([along, (across + SMALL).sqrt(), (squares + SMALL).sqrt()], dim=2)
+    return torch.cat([along, across.sqrt(), squares.sqrt()], dim=2)
 
 
 class LaidInTime(nn.Module):
