@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WISDM ?= ../shared/data/wisdm_watch
 PACKAGED := runtime/mmvq_run/packaged
 
-.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-peers bench-distillation bench-ablation ablation bench-fresh-clone
+.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-peers bench-distillation bench-search bench-accuracy bench-latency bench-ablation ablation bench-fresh-clone
 
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
@@ -45,6 +45,7 @@ bench-composite: $(VENV)/.dev    ## whether a token's sub-action is the right on
 
 bench-codebook: $(VENV)/.dev     ## shape codes: accuracy, truth, stability, trade-off, text controls (hours; goes on if stopped)
 	$(BIN)/python benchmarks/codebook.py $(dir $(WISDM))
+	$(BIN)/python scripts/make_codebook_page.py
 
 bench-uea: $(VENV)/.dev          ## four UEA sets: our features in one linear layer (about an hour)
 	$(BIN)/python benchmarks/uea.py $(dir $(WISDM))uea_motion
@@ -57,6 +58,19 @@ bench-peers: $(VENV)/.bench      ## MiniRocket on the windows of bench-codebook 
 
 bench-distillation: $(VENV)/.dev ## ways to learn from teachers, one beside the other (many hours; goes on if stopped)
 	$(BIN)/python benchmarks/distillation.py $(dir $(WISDM))
+	$(BIN)/python scripts/make_distillation_page.py
+
+bench-search: $(VENV)/.dev       ## forms of the student and ways of learning, on training people (many hours; goes on if stopped)
+	$(BIN)/python benchmarks/search.py $(dir $(WISDM))
+	$(BIN)/python scripts/make_benchmarks_page.py
+
+bench-accuracy: $(VENV)/.bench   ## the student and whatever one would use instead, five folds (many hours; goes on if stopped)
+	$(BIN)/python benchmarks/accuracy.py $(dir $(WISDM))
+	$(BIN)/python scripts/make_benchmarks_page.py
+
+bench-latency: $(VENV)/.export   ## what files weigh and how long a call takes (minutes, on an idle machine)
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python scripts/make_benchmarks_page.py
 
 ablation: bench-ablation bench-codebook bench-composite  ## the tables of what each part moves
 

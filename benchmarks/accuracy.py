@@ -1,6 +1,6 @@
 """The student and whatever one would use instead, on the same windows: every fold of both data sets, unseen people.
 
-    python benchmarks/accuracy.py ../shared/data [SET ...] [--rows ROW,ROW ...]      # needs mmvq[bench]
+    python benchmarks/accuracy.py ../shared/data [SET ...] [ROW ...]      # needs mmvq[bench]
 
 Writes results/accuracy/<set>/<fold>-<row>.json and results/accuracy.json of what is there; goes on if stopped. Nets and
 the student are judged as the int8 files that one would deploy. Everybody but the tested fold's people trains; an eighth
@@ -23,6 +23,7 @@ from additive import DATA
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
 from blackbox import Recipe, int8, probabilities, trained
 from common import RESULTS, commit, slug, write_result
+from deployed import STUDENT, exported
 from folds import (
     FOREARM,
     RUNS,
@@ -45,12 +46,10 @@ from threadpoolctl import threadpool_limits
 
 from mmvq_bridge.command import say
 from mmvq_bridge.files import atomic
-from mmvq_export.export import export_run
 from mmvq_export.gates import run_file
-from mmvq_train.config import Config, PiecesConfig, StudentConfig
+from mmvq_train.config import Config
 from mmvq_train.data import Dataset, WindowSet, load_dataset
-from mmvq_train.pipeline import train
-from mmvq_train.rundir import resume_run, start_run, write_json
+from mmvq_train.rundir import write_json
 
 FOLDS: Final = range(5)
 Say = Callable[[Floats], Floats]
@@ -90,15 +89,8 @@ class Task:
         )
 
 
-# How nets and the student learn, chosen on folds 1 to 4 (search.py).
+# How nets learn, chosen on folds 1 to 4 (search.py).
 NET: Final = {"wisdm_watch": Recipe(24), "selfback_wrist": Recipe(24)}
-VIEWS: Final = ("axes", "gravity", "rhythm")
-STUDENT: Final = {
-    "wisdm_watch": replace(
-        DATA["wisdm_watch"], pieces=PiecesConfig(views=VIEWS),
-        student=StudentConfig(width=96, embedding=8, epochs=24, mixed=8),
-    ),
-}
 
 
 def forest(task: Task) -> Judge:
@@ -142,17 +134,9 @@ def net(name: str, task: Task) -> Judge:
 
 
 def student(task: Task) -> Judge:
-    """mmvq-train and mmvq-export as they are, with the recipe of the packaged model."""
+    """mmvq itself."""
     config = replace(STUDENT[task.name], **{k: getattr(task.config, k) for k in ("data", "split", "fold", "seed")})
-    run = task.run
-    if (run / "config.yaml").exists():
-        config, run = resume_run(str(run))
-    else:
-        run = start_run(replace(config, out=str(run)))
-    train(config, task.data, run)
-    data = export_run(run, "int8", "x86", 1).data([])
-    with atomic(run / "student.onnx") as part:
-        part.write_bytes(data)
+    data = exported(config, task.data, task.run)
     return Judge(lambda x: np.asarray(run_file(data, x)["probabilities"]), bytes=len(data))
 
 

@@ -221,7 +221,8 @@ def write() -> None:
                     "minutes": sum(of[part, folds[0]]["seconds"] for part in parts) / 60,
                 }
         told[folder.name] = forms
-    write_result("search", 0, {"test": f"people of folds {FOLDS} in turn, by those of folds 1 to 4", "data": told})
+    about = {"test": "each fold's people by the others of folds 1 to 4", "folds": FOLDS, "plain": PLAIN}
+    write_result("search", 0, about | {"data": told})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,141 @@
+"""Write docs/benchmarks.md, the student beside what one would use instead, from benchmarks/results.
+
+    python scripts/make_benchmarks_page.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from telling import NAMES, short, signed
+
+from mmvq_bridge.files import atomic
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = """\
+# The student beside what one would use instead
+
+Written by `scripts/make_benchmarks_page.py` from what is there of `accuracy.json`, `latency.json` and `search.json` in
+`benchmarks/results/`; each file says machine, versions, commit and date. All judges see the same windows, and nobody
+whom they are tested on; nets and the student are judged as the int8 files that one would deploy, through ONNX Runtime.
+"""
+ACCURACY = """
+## Accuracy
+Every fold by a judge trained on the other folds' people, one seed; {sets}.
+
+- **macro-F1**: of all folds' windows together, in brackets its 95 % interval over people (1000 bootstrap draws); rows
+  of fewer than five folds say so. **fold 0** alone, and the mean over **people** of each one's own.
+- **ECE**: expected calibration error, ten bins, folds together; the temperature is fitted on held-out training people.
+- **lost**: macro-F1 lost when the watch is turned by 30° about the forearm (to either side), worn on the other arm,
+  under Gaussian noise of .1 g, with a fifth of the samples lost, with a unit that is off by 15 %.
+- Nets and the student learn from turned and scaled copies, and nets chosen so from mixtures as well (search, below).
+
+"""
+LATENCY = """
+## Size and time
+{machine}; one thread, calls of all files in turn, 10th percentile. *with codes*: with what describes a form's codes in
+its metadata, about {code_bytes} bytes a code. Forms of the student have random weights, as neither depends on them.
+
+| file | kB | with codes | nodes | ms | times WRN16-1 |
+|---|---|---|---|---|---|
+"""
+SEARCH = """
+## The search
+What the form of the student and ways of learning were chosen by: folds {folds} tested in turn by the people of the
+others of folds 1 to 4, nobody of fold 0; mean over folds. Parts on k-means codes, each trained alone; a form of several
+parts is their sum.
+"""
+
+
+def main() -> None:
+    """Write the page of the results that are there."""
+    found = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
+    sections = {"accuracy": _accuracy, "latency": _latency, "search": _search}
+    page = PAGE + "".join(tell(found[name]) for name, tell in sections.items() if name in found)
+    with atomic(ROOT / "docs" / "benchmarks.md") as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def _accuracy(found: dict[str, Any]) -> str:
+    """Both sets' tables."""
+    sets = " and ".join(NAMES[name] for name in found["data"])
+    return ACCURACY.format(sets=sets) + "\n".join(_set(NAMES[name], one["rows"]) for name, one in found["data"].items())
+
+
+def _set(name: str, rows: dict[str, Any]) -> str:
+    lost = list(next(iter(rows.values()))["lost_when"])
+    head = ["", "macro-F1", "fold 0", "people", "ECE", "kB", "minutes", *(f"lost: {what}" for what in lost)]
+    lines = [
+        [
+            row, f"{short(f['macro_f1'])} ({_range(f['interval_95_over_people'])})" + _folds(f["folds"]),
+            short(f["macro_f1_per_fold"]["0"]) if "0" in f["macro_f1_per_fold"] else "–",
+            short(sum(f["per_subject"].values()) / len(f["per_subject"])),
+            short(f["expected_calibration_error"]) if "expected_calibration_error" in f else "–",
+            f"{f['bytes'] / 1000:.0f}" if f["bytes"] else "–", f"{f['minutes']:.1f}",
+            *(short(f["lost_when"][what]) for what in lost),
+        ]
+        for row, f in rows.items()
+    ]
+    gained = [
+        f"{row} {_difference(f['gained_by_mmvq'])}"
+        for row, f in rows.items() if row != "mmvq" and f["gained_by_mmvq"] is not None
+    ]
+    more = f"\nWhat mmvq has more than the others, people drawn in pairs: {'; '.join(gained)}.\n" if gained else ""
+    return f"### {name}\n{_table(head, lines)}{more}"
+
+
+def _latency(found: dict[str, Any]) -> str:
+    lines = [
+        [
+            name, f"{f['bytes'] / 1000:.0f}",
+            f"{f['bytes_with_codes'] / 1000:.0f}" if f["bytes_with_codes"] > f["bytes"] else "–", str(f["nodes"]),
+            f"{f['ms_10']:.3f}", f"{f['times_WRN16-1']:.2f}",
+        ]
+        for name, f in found["files"].items()
+    ]
+    table = LATENCY.format(machine=found["machine"], code_bytes=found["bytes_a_code"]) + _rows(lines)
+    parts = ", ".join(f"{what} {size / 1000:.1f}" for what, size in found["packaged_bytes"].items())
+    return f"{table}\nWhat takes what in the packaged file, kB: {parts}.\n"
+
+
+def _search(found: dict[str, Any]) -> str:
+    text = SEARCH.format(folds=" and ".join(map(str, found["folds"])))
+    for name, forms in found["data"].items():
+        disturbed = [what for what in next(iter(forms.values()))["macro_f1"] if what != found["plain"]]
+        lines = [
+            [
+                form + _folds(len(f["folds"]), len(found["folds"])), short(f["macro_f1"][found["plain"]]),
+                f"{f['weights'] / 1000:.0f}", f"{f['minutes']:.1f}",
+                *(short(f["macro_f1"][found["plain"]] - f["macro_f1"][what]) for what in disturbed),
+            ]
+            for form, f in forms.items()
+        ]
+        head = ["", "macro-F1", "thousand weights", "minutes", *(f"lost: {what}" for what in disturbed)]
+        text += f"\n### {NAMES[name]}\n{_table(head, lines)}"
+    return text
+
+
+def _table(head: list[str], lines: list[list[str]]) -> str:
+    return _rows([head, ["---"] * len(head), *lines])
+
+
+def _rows(lines: list[list[str]]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _folds(count: int, wanted: int = 5) -> str:
+    return "" if count == wanted else f", {count} of {wanted} folds"
+
+
+def _range(found: list[float]) -> str:
+    return " to ".join(map(short, found))
+
+
+def _difference(found: list[float]) -> str:
+    mean, low, high = found
+    return f"{signed(mean)} ({signed(low)} to {signed(high)})"
+
+
+if __name__ == "__main__":
+    main()
