@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from additive import DATA
+from additive import DATA, together
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
 from blackbox import Recipe, int8, probabilities, trained
 from common import RESULTS, commit, slug, write_result
@@ -82,11 +82,7 @@ class Task:
     @property
     def everybody(self) -> WindowSet:
         """All training people, held out or not."""
-        parts = (self.data.train, self.data.calibrate)
-        return WindowSet(
-            torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]),
-            np.concatenate([part.subject for part in parts]),
-        )
+        return together(self.data.train, self.data.calibrate)
 
 
 # How nets learn, chosen on folds 1 to 4 (search.py).

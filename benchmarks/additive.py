@@ -76,11 +76,15 @@ def windows(config: Config, fold: str, left_out: str | None) -> tuple[tuple[str,
     out = folds[left_out] if left_out is not None else ()
     assert set(data.test.subject.tolist()) <= set(folds[fold])
     parts = [part.some(~np.isin(part.subject, out)) for part in (data.train, data.calibrate)]
-    train = WindowSet(
+    return data.labels, together(*parts), data.test
+
+
+def together(*parts: WindowSet) -> WindowSet:
+    """Several sets of windows as one."""
+    return WindowSet(
         torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]),
         np.concatenate([part.subject for part in parts]),
     )
-    return data.labels, train, data.test
 
 
 def kmeans_codebook(layout: Layout, size: int, train: WindowSet, classes: int) -> ShapeCodebook:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from additive import DATA, Reading, additive, kmeans_codebook, said
+from additive import DATA, Reading, additive, kmeans_codebook, said, together
 from blackbox import Recipe, trained
 from common import RESULTS, commit, slug, write_result
 from distillation import dataset
@@ -147,11 +147,7 @@ def main() -> None:
 def made(path: Path, name: str, row: str, config: Config, data: Dataset) -> None:
     """Train a part or a net and keep what it says of the test people's windows, as they are and disturbed."""
     start, test, run = time.perf_counter(), data.test, RUNS / f"{name}-{path.stem}"
-    both = (data.train, data.calibrate)
-    everybody = WindowSet(
-        torch.cat([one.x for one in both]), torch.cat([one.y for one in both]),
-        np.concatenate([one.subject for one in both]),
-    )
+    everybody = together(data.train, data.calibrate)
     if row in PARTS:
         judge, weights = learnt(PARTS[row], name, config, everybody, len(data.labels))
     else:
