@@ -37,6 +37,7 @@ FOLDS: Final = (1, 2)
 RUNS: Final = Path("runs/search")
 EPOCHS: Final = 24
 PLAIN: Final = "as recorded"
+SAID: Final = "said.npz"
 Lengths = dict[float, float]
 Judge = Callable[[Tensor], Tensor]
 
@@ -138,10 +139,15 @@ def main() -> None:
             data: Dataset | None = None
             for row in [*PARTS, *NETS]:
                 path = RESULTS / "search" / name / f"{fold}-{slug(row)}.json"
-                if not path.exists():
+                if not there(path):
                     data = data or dataset(config)
                     made(path, name, row, config, data)
                     write()
+
+
+def there(path: Path) -> bool:
+    """Whether a row was made, and what it said is still at hand to be added to others'."""
+    return path.exists() and (RUNS / f"{path.parent.name}-{path.stem}" / SAID).exists()
 
 
 def made(path: Path, name: str, row: str, config: Config, data: Dataset) -> None:
@@ -154,9 +160,9 @@ def made(path: Path, name: str, row: str, config: Config, data: Dataset) -> None
         net = trained(NETS[row][0], everybody, len(data.labels), NETS[row][1], config.seed, run)
         judge, weights = lambda x: torch.cat(in_batches(net, x)), sum(p.numel() for p in net.parameters())
     others = {what: torch.from_numpy(np.stack(copies)) for what, copies in disturbed(test.x, FOREARM[name]).items()}
-    said = {PLAIN: judge(test.x)} | {what: torch.stack([judge(x) for x in copies]) for what, copies in others.items()}
-    with atomic(run / "said.npz") as kept:
-        np.savez_compressed(kept, y=test.y.numpy(), **{what: logits.half().numpy() for what, logits in said.items()})
+    found = {PLAIN: judge(test.x)} | {what: torch.stack([judge(x) for x in copies]) for what, copies in others.items()}
+    with atomic(run / SAID) as kept:
+        np.savez_compressed(kept, y=test.y.numpy(), **{what: logits.half().numpy() for what, logits in found.items()})
     write_json(path, {
         "row": row, "fold": config.fold, "labels": len(data.labels), "weights": weights, "commit": commit(),
         "seconds": time.perf_counter() - start,
@@ -188,7 +194,7 @@ def form(parts: Sequence[Part], name: str, config: Config) -> Config:
 
 def scored(name: str, stems: Sequence[str]) -> dict[str, float]:
     """Macro-F1 of the sum of what several rows of one fold say, as they are and disturbed."""
-    kept = [np.load(RUNS / f"{name}-{stem}" / "said.npz") for stem in stems]
+    kept = [np.load(RUNS / f"{name}-{stem}" / SAID) for stem in stems]
     y, found = kept[0]["y"], {}
     for what in kept[0].files:
         if what != "y":
@@ -202,7 +208,7 @@ def write() -> None:
     """results/search.json of all rows that are there, and of the forms whose parts are."""
     told: dict[str, Any] = {}
     for folder in sorted(path for path in (RESULTS / "search").iterdir() if path.is_dir()):
-        rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if there(path)]
         of = {(row["row"], row["fold"]): row for row in rows}
         forms = {}
         for what, parts in {**FORMS, **{net: (net,) for net in NETS}}.items():

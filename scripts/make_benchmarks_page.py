@@ -34,11 +34,12 @@ Every fold by a judge trained on the other folds' people, one seed; {sets}.
 """
 LATENCY = """
 ## Size and time
-{machine}; one thread, calls of all files in turn, 10th percentile. *with codes*: with what describes a form's codes in
-its metadata, about {code_bytes} bytes a code. Forms of the student have random weights, as neither depends on them.
+{machine}; one thread, 10th percentile of calls of all files in turn, and of calls of one file after each other, which
+finds its weights in the cache. *with codes*: with what describes a form's codes in its metadata, about {code_bytes}
+bytes a code. Forms of the student have random weights, as neither depends on them.
 
-| file | kB | with codes | nodes | ms | times WRN16-1 |
-|---|---|---|---|---|---|
+| file | kB | with codes | nodes | ms | times WRN16-1 | ms, one file | times WRN16-1 |
+|---|---|---|---|---|---|---|---|
 """
 SEARCH = """
 ## The search
@@ -73,7 +74,7 @@ def _set(name: str, rows: dict[str, Any]) -> str:
             short(sum(f["per_subject"].values()) / len(f["per_subject"])),
             short(f["expected_calibration_error"]) if "expected_calibration_error" in f else "–",
             f"{f['bytes'] / 1000:.0f}" if f["bytes"] else "–", f"{f['minutes']:.1f}",
-            *(short(f["lost_when"][what]) for what in lost),
+            *(_lost(f["lost_when"][what]) for what in lost),
         ]
         for row, f in rows.items()
     ]
@@ -90,7 +91,7 @@ def _latency(found: dict[str, Any]) -> str:
         [
             name, f"{f['bytes'] / 1000:.0f}",
             f"{f['bytes_with_codes'] / 1000:.0f}" if f["bytes_with_codes"] > f["bytes"] else "–", str(f["nodes"]),
-            f"{f['ms_10']:.3f}", f"{f['times_WRN16-1']:.2f}",
+            f"{f['ms']:.3f}", f"{f['times_WRN16-1']:.2f}", f"{f['ms_alone']:.3f}", f"{f['times_WRN16-1_alone']:.2f}",
         ]
         for name, f in found["files"].items()
     ]
@@ -107,7 +108,7 @@ def _search(found: dict[str, Any]) -> str:
             [
                 form + _folds(len(f["folds"]), len(found["folds"])), short(f["macro_f1"][found["plain"]]),
                 f"{f['weights'] / 1000:.0f}", f"{f['minutes']:.1f}",
-                *(short(f["macro_f1"][found["plain"]] - f["macro_f1"][what]) for what in disturbed),
+                *(_lost(f["macro_f1"][found["plain"]] - f["macro_f1"][what]) for what in disturbed),
             ]
             for form, f in forms.items()
         ]
@@ -126,6 +127,11 @@ def _rows(lines: list[list[str]]) -> str:
 
 def _folds(count: int, wanted: int = 5) -> str:
     return "" if count == wanted else f", {count} of {wanted} folds"
+
+
+def _lost(value: float) -> str:
+    """Without a sign, unless something was gained."""
+    return signed(value) if value < 0 else short(value)
 
 
 def _range(found: list[float]) -> str:
