@@ -85,7 +85,7 @@ class Task:
         return together(self.data.train, self.data.calibrate)
 
 
-# How nets learn, chosen on folds 1 to 4 (search.py).
+# How nets learn: as long as the student, until search.py has tried all ways on folds 1 to 4.
 NET: Final = {"wisdm_watch": Recipe(24), "selfback_wrist": Recipe(24)}
 
 

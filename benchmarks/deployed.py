@@ -1,4 +1,5 @@
-"""The student as one would deploy it: its recipe for both data sets, trained and exported as a user does."""
+"""The student as one would deploy it: its recipe for both data sets, as far as search.py has come, trained and exported
+as a user does."""
 
 from dataclasses import replace
 from pathlib import Path
