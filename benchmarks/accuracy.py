@@ -24,21 +24,10 @@ from aeon.transformations.collection.convolution_based import HydraTransformer, 
 from blackbox import Recipe, int8, probabilities, trained
 from common import RESULTS, commit, slug, write_result
 from deployed import STUDENT, exported
-from folds import (
-    FOREARM,
-    RUNS,
-    Floats,
-    Labels,
-    calibration_error,
-    counts,
-    disturbed,
-    f1,
-    interval,
-    per_class,
-    reliability,
-)
+from disturbed import FOREARM, disturbed
+from folds import Floats, Labels, calibration_error, counts, f1, interval, per_class, reliability
 from handcrafted import handcrafted
-from peers import STRENGTHS, ridge
+from peers import chosen_ridge
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
@@ -52,6 +41,7 @@ from mmvq_train.data import Dataset, WindowSet, load_dataset
 from mmvq_train.rundir import write_json
 
 FOLDS: Final = range(5)
+RUNS: Final = Path("runs/accuracy")
 Say = Callable[[Floats], Floats]
 
 
@@ -111,11 +101,8 @@ def rocket(kinds: Sequence[Callable[..., Any]], task: Task) -> Judge:
         return np.concatenate(found, axis=1)
 
     inside, outside = scaler.fit_transform(features(fitted.x.numpy())), scaler.transform(features(held.x.numpy()))
-    tried = ridge([inside], fitted.y.numpy(), task.classes, STRENGTHS)
-    right = {strength: float((say(outside).argmax(1) == held.y.numpy()).mean()) for strength, say in tried.items()}
-    best = max(right, key=lambda strength: right[strength])
-    every = np.concatenate([inside, outside])
-    final = ridge([every], seen.y.numpy(), task.classes, (best,))[best]
+    first, rest = np.split(np.arange(len(seen)), [len(fitted)])
+    _, final = chosen_ridge([np.concatenate([inside, outside])], seen.y.numpy(), first, rest, task.classes)
     return Judge(lambda x: final(scaler.transform(features(x))), probable=False)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from additive import DATA
-from folds import FOREARM
+from disturbed import FOREARM
 
 from mmvq_bridge.files import atomic
 from mmvq_export.export import export_run

@@ -20,10 +20,7 @@ from common import write_result
 from search import FORMS, PARTS, form
 
 from mmvq_bridge.command import say
-from mmvq_export.compact import compact
-from mmvq_export.equalise import equalise
-from mmvq_export.quantize import quantize
-from mmvq_export.trace import Deployed, strip, trace
+from mmvq_export.export import graph_of
 from mmvq_train.config import Config
 from mmvq_train.student.model import make_student
 
@@ -48,7 +45,7 @@ def main() -> None:
         some = [PARTS[part] for part in parts]
         if all(part.quantised for part in some):
             shaped = form(some, SET, config)
-            files[name], codes[name] = exported(shaped, windows), shaped.codebook.size * len(shaped.layout.lengths_s)
+            files[name], codes[name] = untrained(shaped, windows), shaped.codebook.size * len(shaped.layout.lengths_s)
             say(f"{name}: {len(files[name])} bytes")
     spent, alone = (timed(files, windows[:1], runs) for runs in (1, RUNS))
     write_result("latency", 0, {
@@ -78,7 +75,7 @@ def shares(data: bytes) -> dict[str, int]:
         place = list(reader.input).index(tensor.name) if tensor.name in reader.input else 1
         if tensor.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
             kind = "tables of codes" if reader.op_type == "Gather" else "networks, 8 bits"
-        elif reader.op_type == "Conv" and tensor.data_type == onnx.TensorProto.FLOAT16:
+        elif reader.op_type in ("Conv", "MatMul") and tensor.data_type == onnx.TensorProto.FLOAT16:
             kind = "filters that cut pieces"
         elif reader.op_type in ("MatMul", "Sub") and place == 1 and len(tensor.dims) >= 2:
             kind = "codes, and the maps to them"
@@ -88,16 +85,11 @@ def shares(data: bytes) -> dict[str, int]:
     return found | {"graph": len(data) - sum(found.values())}
 
 
-def exported(config: Config, windows: Floats) -> bytes:
-    """An untrained student as export_run makes its int8 graph, without metadata."""
+def untrained(config: Config, windows: Floats) -> bytes:
+    """A student of that form, with random weights and codes."""
     student = make_student(config, CLASSES, ACTIONS).eval()
     student.codes.normal_()
-    deployed = Deployed(student).eval()
-    equalise(deployed, torch.from_numpy(windows))
-    model = quantize(trace(deployed), windows, "x86")
-    strip(model)
-    compact(model)
-    return model.SerializeToString()
+    return graph_of(student, windows, "int8", "x86", 1).SerializeToString()
 
 
 def timed(files: dict[str, bytes], window: Floats, runs: int) -> dict[str, float]:

@@ -29,6 +29,7 @@ from mmvq_bridge.command import say
 STRENGTHS = tuple(10.0**k for k in range(6))
 ROWS = {"minirocket_ridge": 1, "minirocket_ridge_turned": COPIES}
 Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
 
 
 def main() -> None:
@@ -57,11 +58,8 @@ def minirocket(folder: Path, name: str, copies: int) -> dict[str, Any]:
     *features, unseen = (scaler.transform(part) for part in [*features, unseen])
     y = train.y.numpy()
     fitted, held = next(GroupShuffleSplit(1, test_size=0.25, random_state=0).split(y, y, train.subject))
-    tried = ridge([part[fitted] for part in features], y[fitted], len(labels), STRENGTHS)
-    found = {strength: macro_f1(y[held], judge(features[0][held]).argmax(1)) for strength, judge in tried.items()}
-    best = max(found, key=lambda strength: found[strength])
-    guess = ridge(features, y, len(labels), (best,))[best](unseen).argmax(1)
-    return scores(test, guess) | {
+    best, judge = chosen_ridge(features, y, fitted, held, len(labels))
+    return scores(test, judge(unseen).argmax(1)) | {
         "strength": best, "windows": [copies * len(train), len(test)], "seconds": time.perf_counter() - start
     }
 
@@ -70,8 +68,19 @@ def _rows(x: torch.Tensor) -> Floats:
     return x.transpose(1, 2).numpy()
 
 
+def chosen_ridge(
+    copies: list[Floats], y: Labels, fitted: Labels, held: Labels, classes: int
+) -> tuple[float, Callable[[Floats], Floats]]:
+    """The strength that does best on rows `held` of the first copy when rows `fitted` of all copies train; and what all
+    rows then train."""
+    tried = ridge([part[fitted] for part in copies], y[fitted], classes, STRENGTHS)
+    found = {strength: macro_f1(y[held], judge(copies[0][held]).argmax(1)) for strength, judge in tried.items()}
+    best = max(found, key=lambda strength: found[strength])
+    return best, ridge(copies, y, classes, (best,))[best]
+
+
 def ridge(
-    copies: list[Floats], y: npt.NDArray[np.int64], classes: int, strengths: tuple[float, ...]
+    copies: list[Floats], y: Labels, classes: int, strengths: tuple[float, ...]
 ) -> dict[float, Callable[[Floats], Floats]]:
     """What sklearn's RidgeClassifier, trained on all copies, says of features, (N, classes), for several strengths: the
     product of the features with themselves, the dear part, is made once; of rows, where those are fewer."""

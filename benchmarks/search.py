@@ -22,7 +22,8 @@ from additive import DATA, Reading, additive, kmeans_codebook, said, together
 from blackbox import Recipe, trained
 from common import RESULTS, commit, slug, write_result
 from distillation import dataset
-from folds import FOREARM, counts, disturbed, f1
+from disturbed import FOREARM, disturbed
+from folds import counts, f1
 from torch import Tensor
 
 from mmvq_bridge.command import say

@@ -17,19 +17,19 @@ PAGE = """\
 # The student beside what one would use instead
 
 Written by `scripts/make_benchmarks_page.py` from what is there of `accuracy.json`, `latency.json` and `search.json` in
-`benchmarks/results/`; each file says machine, versions, commit and date. All judges see the same windows, and nobody
-whom they are tested on; nets and the student are judged as the int8 files that one would deploy, through ONNX Runtime.
+`benchmarks/results/`; each file says machine, versions, commit and date.
 """
 ACCURACY = """
 ## Accuracy
-Every fold by a judge trained on the other folds' people, one seed; {sets}.
+Every fold by a judge trained on the other folds' people, one seed; {sets}. All see the same windows; nets and the
+student are judged as the int8 files that one would deploy, through ONNX Runtime.
 
 - **macro-F1**: of all folds' windows together, in brackets its 95 % interval over people (1000 bootstrap draws); rows
   of fewer than five folds say so. **fold 0** alone, and the mean over **people** of each one's own.
 - **ECE**: expected calibration error, ten bins, folds together; the temperature is fitted on held-out training people.
 - **lost**: macro-F1 lost when the watch is turned by 30° about the forearm (to either side), worn on the other arm,
   under Gaussian noise of .1 g, with a fifth of the samples lost, with a unit that is off by 15 %.
-- Nets and the student learn from turned and scaled copies, and nets chosen so from mixtures as well (search, below).
+- Nets and the student learn from turned and scaled copies, and from mixtures.
 
 """
 LATENCY = """
@@ -43,9 +43,9 @@ bytes a code. Forms of the student have random weights, as neither depends on th
 """
 SEARCH = """
 ## The search
-What the form of the student and ways of learning were chosen by: folds {folds} tested in turn by the people of the
-others of folds 1 to 4, nobody of fold 0; mean over folds. Parts on k-means codes, each trained alone; a form of several
-parts is their sum.
+What the form of the student and ways of learning are to be chosen by: folds {folds} tested in turn by the people of the
+others of folds 1 to 4, nobody of fold 0; mean over folds. Parts on k-means codes, each trained alone, in float; a form
+of several parts is their sum.
 """
 
 

@@ -36,10 +36,11 @@ def _reshape_once(model: onnx.ModelProto) -> None:
         for i, name in enumerate(node.input):
             node.input[i] = same.get(name, name)
         before = source.get(node.input[0]) if node.op_type in RESHAPING else None
-        if before is None:
+        if before is None or node.output[0] not in shapes:
             continue
         first, wanted = before.input[0], shapes[node.output[0]]
-        if shapes[first] == wanted and node.output[0] not in {value.name for value in graph.output}:
+        known_same = shapes.get(first) == wanted and "" not in wanted  # a size without a name may be any
+        if known_same and node.output[0] not in {value.name for value in graph.output}:
             same[node.output[0]] = first
         elif sum(isinstance(size, str) for size in wanted) <= 1:
             shape = f"{node.output[0]}_shape"

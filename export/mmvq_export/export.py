@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 
@@ -14,6 +16,7 @@ from mmvq_export.metadata import describe, seal
 from mmvq_export.quantize import Target, quantize, settle
 from mmvq_export.trace import Batch, Deployed, strip, trace
 from mmvq_train.rundir import TrainedRun, load_run
+from mmvq_train.student import Student
 
 Quantization = Literal["none", "int8"]
 
@@ -48,22 +51,33 @@ class Exported:
         return seal(self.model, describe(self.run, self.quantization, parity))
 
 
+def graph_of(
+    student: Student, windows: npt.NDArray[np.float32], quantization: Quantization, target: Target, batch: Batch
+) -> onnx.ModelProto:
+    """The student as it is deployed, without metadata; int8 ranges from windows of training people (N, window, 3)."""
+    deployed = Deployed(student).eval()
+    if quantization == "int8":
+        equalise(deployed, torch.from_numpy(windows))
+    model = trace(deployed, batch)
+    if quantization == "int8":
+        meant, model = model, quantize(model, windows, target)
+        settle(model, meant, windows, student.layout.counts, _step(batch))
+    strip(model)
+    compact(model)
+    return model
+
+
+def _step(batch: Batch) -> int:
+    """Windows at once."""
+    return batch if isinstance(batch, int) else 64
+
+
 def export_run(path: Path, quantization: Quantization, target: Target, batch: Batch) -> Exported:
     """Trace, quantise and compare with the student. Raises BadInput for an unfinished run."""
     run = load_run(path)
     x, y, held_out = (run.calibration[name] for name in ("x", "y", "held_out"))
-    deployed = Deployed(run.student).eval()
-    if quantization == "int8":
-        equalise(deployed, torch.from_numpy(x[~held_out]))
-    model = trace(deployed, batch)
-    step = batch if isinstance(batch, int) else 64
-    name = "none"
-    if quantization == "int8":
-        meant, model = model, quantize(model, x[~held_out], target)
-        settle(model, meant, x[~held_out], run.student.layout.counts, step)
-        name = f"int8 static QDQ, {target}"
-    strip(model)
-    compact(model)
+    model, step = graph_of(run.student, x[~held_out], quantization, target, batch), _step(batch)
+    name = "none" if quantization == "none" else f"int8 static QDQ, {target}"
     data = model.SerializeToString()
     windows = x[held_out]
     found = run_file(data, windows, step)

@@ -21,7 +21,6 @@ WORTH_TELLING: Final = 0.25  # of what the strongest reason counts
 AGREEING: Final = 0.5  # of the largest probability, for a tested name to be told
 TOUCHING_S: Final = 1e-3
 SEES_ALL_S: Final = 2.0  # a piece of so many seconds at most: its 32 points miss nothing that a hand does
-MOMENT_S: Final = 0.05
 SEEING: Final = ("axes", "gravity")  # views whose scale is of all that moves; rhythm's ends at 6 Hz
 UNNAMED: Final = {"axes": "shape", "gravity": "shape along gravity", "rhythm": "rhythm"}
 SEPARATOR: Final = "·"
@@ -80,7 +79,8 @@ def still_tokens(prediction: Prediction, metadata: Metadata) -> npt.NDArray[np.b
     quiet = (prediction.attributes[:, :, 3] < QUIET_G).all(1)
     views = [metadata.code_views[codes[0]] for codes in prediction.codes]
     seeing = np.isin(views, SEEING) & (end - begin <= SEES_ALL_S + TOUCHING_S)
-    moments = np.arange(begin.min(), end.max(), MOMENT_S) + MOMENT_S / 2
+    edges = np.unique([begin, end])
+    moments = ((edges[1:] + edges[:-1]) / 2)[np.diff(edges) > TOUCHING_S]  # one between any two edges
     within = (moments >= begin[:, None]) & (moments < end[:, None])
     calm = within[quiet & seeing].any(0)
     return np.asarray(quiet & (calm | ~within).all(1), dtype=np.bool_)
