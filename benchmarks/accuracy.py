@@ -23,7 +23,7 @@ from additive import DATA, together
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
 from blackbox import Recipe, int8, probabilities, trained
 from common import RESULTS, commit, slug, write_result
-from deployed import STUDENT, exported
+from deployed import RUNS, STUDENT, exported
 from disturbed import FOREARM, disturbed
 from folds import Floats, Labels, calibration_error, counts, f1, interval, per_class, reliability
 from handcrafted import handcrafted
@@ -41,7 +41,6 @@ from mmvq_train.data import Dataset, WindowSet, load_dataset
 from mmvq_train.rundir import write_json
 
 FOLDS: Final = range(5)
-RUNS: Final = Path("runs/accuracy")
 Say = Callable[[Floats], Floats]
 
 

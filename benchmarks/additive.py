@@ -22,7 +22,7 @@ from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.model import attribute_inputs, scale_g
 from mmvq_train.codebook.quantiser import nearest
 from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig
-from mmvq_train.data import WindowSet, augment, load_dataset, mixtures
+from mmvq_train.data import WindowSet, augment, flattened, load_dataset, mixtures
 from mmvq_train.pieces import Layout, Pieces
 from mmvq_train.student import Student
 
@@ -160,9 +160,11 @@ def additive(
     quantised: bool = True,
 ) -> Reader:
     """The classifier, trained on copies of the windows and on mixtures, if the recipe wants some."""
-    seen = [train.x, *(turned(train.x, 1000 * seed + i) for i in range(1, COPIES))]
-    copies = [tokens(book, x, quantised) for x in seen]
     generator, more = torch.Generator().manual_seed(seed + 1), []
+    seen = [train.x, *(turned(train.x, 1000 * seed + i) for i in range(1, COPIES))]
+    if recipe.mixed:  # as the student learns; what docs/codebook.md tells is of before
+        seen[1:] = [flattened(x, generator) for x in seen[1:]]
+    copies = [tokens(book, x, quantised) for x in seen]
     for _ in range(recipe.mixed):
         x, share, other = mixtures(train.x, generator, recipe.forearm)
         more.append([*tokens(book, x, quantised), share, train.y[other]])

@@ -1,8 +1,8 @@
 """Black boxes of the student's size: nets, trained as well as it is, as int8 files.
 
 Training is the student's: AdamW and one cycle, label smoothing, windows turned and scaled a little, beside each batch
-as many windows stretched, turned, scaled and mixed (a recipe may leave these out), weights averaged over the last
-epochs; with teachers, their answers. int8 as EDGE 1 found best: static, U8S8, a scale a channel.
+as many mixtures of windows (a recipe may leave these out), weights averaged over the last epochs; with teachers, their
+answers. int8 as EDGE 1 found best: static, U8S8, a scale a channel.
 """
 
 import tempfile

@@ -15,6 +15,7 @@ from mmvq_train.data import Dataset
 from mmvq_train.pipeline import train
 from mmvq_train.rundir import resume_run, start_run
 
+RUNS: Final = Path("runs/accuracy")  # where accuracy.py leaves models
 VIEWS: Final[tuple[PieceView, ...]] = ("axes", "gravity", "rhythm")
 # Teachers taught nothing that these did not know (docs/distillation.md).
 STUDENT: Final[dict[str, Config]] = {

@@ -45,9 +45,8 @@ Judge = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Part:
-    """One view of pieces. lengths: which of LENGTHS; student: what else differs in how it learns; attributes: what
-    offset and log-scale count; quantised: whether it reads codes, or shapes; mirrored: whether half of the mixtures
-    are."""
+    """One view of pieces. lengths: which of LENGTHS; attributes: what offset and log-scale count; quantised: whether it
+    reads codes, or shapes; mirrored: whether half of the mixtures are; student: what differs from USUAL."""
 
     view: PieceView = "axes"
     lengths: str = "usual"
@@ -60,64 +59,59 @@ class Part:
     student: dict[str, Any] = field(default_factory=dict)
 
 
-NARROW: Final = {"width": 96, "embedding": 8}
-MIXED: Final = NARROW | {"epochs": EPOCHS, "mixed": 8}
+USUAL: Final = {"width": 64, "embedding": 32, "epochs": EPOCHS, "mixed": 8}
 PARTS: Final[dict[str, Part]] = {  # the first ones matter most, should time not be enough for all
-    "axes": Part(student=MIXED),
-    "gravity": Part("gravity", student=MIXED),
-    "rhythm": Part("rhythm", student=MIXED),
-    "axes, three lengths": Part(lengths="three", student=MIXED),
-    "gravity, three lengths": Part("gravity", "three", student=MIXED),
-    "rhythm, three lengths": Part("rhythm", "three", student=MIXED),
-    "axes, mirrored": Part(mirrored=True, student=MIXED),
-    "gravity, mirrored": Part("gravity", mirrored=True, student=MIXED),
-    "rhythm, mirrored": Part("rhythm", mirrored=True, student=MIXED),
-    "axes, not mixed": Part(student=NARROW | {"epochs": EPOCHS}),
+    "axes": Part(),
+    "gravity": Part("gravity"),
+    "rhythm": Part("rhythm"),
+    "axes, three lengths": Part(lengths="three"),
+    "gravity, three lengths": Part("gravity", "three"),
+    "rhythm, three lengths": Part("rhythm", "three"),
+    "axes, mirrored": Part(mirrored=True),
+    "rhythm, mirrored": Part("rhythm", mirrored=True),  # gravity is the same on either arm
+    "axes, not mixed": Part(student={"mixed": 0}),
     # which pieces
-    "axes, fewer pieces": Part(lengths="fewer", student=MIXED),
-    "gravity, fewer pieces": Part("gravity", "fewer", student=MIXED),
-    "rhythm, fewer pieces": Part("rhythm", "fewer", student=MIXED),
-    "rhythm, longer pieces": Part("rhythm", "longer", student=MIXED),
+    "axes, two lengths": Part(lengths="two"),
+    "axes, fewer pieces": Part(lengths="fewer"),
     # how large
-    "axes, width 64": Part(student=MIXED | {"width": 64}),
-    "rhythm, width 64": Part("rhythm", student=MIXED | {"width": 64}),
-    "axes, width 192": Part(student=MIXED | {"width": 192, "embedding": 16}),
-    "axes, 64 codes": Part(size=64, student=MIXED),
+    "axes, embeddings of 8": Part(student={"embedding": 8}),
+    "axes, embeddings of 64": Part(student={"embedding": 64}),
+    "axes, width 128": Part(student={"width": 128}),
+    "axes, 16 codes": Part(size=16),
+    "axes, 64 codes": Part(size=64),
     # what of them
-    "axes, joint codes": Part(joint=True, size=64, student=MIXED),
-    "axes and magnitude": Part(magnitude=True, student=MIXED),
-    "axes without offset": Part(attributes=(0.0, 1.0), student=MIXED),
-    "axes without scale": Part(attributes=(1.0, 0.0), student=MIXED),
-    "axes, shapes as they are": Part(quantised=False, student=MIXED),
+    "axes, joint codes": Part(joint=True, size=64),
+    "axes and magnitude": Part(magnitude=True),
+    "axes without offset": Part(attributes=(0.0, 1.0)),
+    "axes without scale": Part(attributes=(1.0, 0.0)),
+    "axes, shapes as they are": Part(quantised=False),
 }
 FORMS: Final[dict[str, tuple[str, ...]]] = {
     **{name: (name,) for name in PARTS},
+    "axes and gravity": ("axes", "gravity"),
     "axes and rhythm": ("axes", "rhythm"),
     "gravity and rhythm": ("gravity", "rhythm"),
     "axes, gravity, rhythm": ("axes", "gravity", "rhythm"),
-    **{
-        f"axes, gravity, rhythm, {what}": tuple(f"{view}, {what}" for view in ("axes", "gravity", "rhythm"))
-        for what in ("three lengths", "mirrored", "fewer pieces")
-    },
-    **{
-        f"gravity and rhythm, {what}": tuple(f"{view}, {what}" for view in ("gravity", "rhythm"))
-        for what in ("three lengths", "fewer pieces")
-    },
+    "axes and gravity, three lengths": ("axes, three lengths", "gravity, three lengths"),
+    "axes, gravity, rhythm, three lengths": tuple(f"{view}, three lengths" for view in ("axes", "gravity", "rhythm")),
+    "axes and gravity, mirrored": ("axes, mirrored", "gravity"),
+    "axes, gravity, rhythm, mirrored": ("axes, mirrored", "gravity", "rhythm, mirrored"),
 }
 LENGTHS: Final[dict[str, dict[str, Lengths]]] = {  # hop of each length of pieces, in seconds
     "wisdm_watch": {
         "usual": {0.5: 0.5, 1.0: 1.0, 2.0: 1.0, 4.0: 1.0, 10.0: 1.0},
-        "fewer": {0.5: 1.0, 1.0: 2.0, 2.0: 2.0, 4.0: 2.0, 10.0: 1.0},
-        "longer": {1.0: 1.0, 2.0: 1.0, 4.0: 1.0, 10.0: 1.0},
         "three": {0.5: 0.5, 2.0: 1.0, 10.0: 1.0},
+        "two": {1.0: 0.5, 10.0: 1.0},
+        "fewer": {0.5: 1.0, 1.0: 2.0, 2.0: 2.0, 4.0: 2.0, 10.0: 1.0},
     },
     "selfback_wrist": {
-        "usual": {0.2: 0.25, 0.4: 0.25, 0.8: 0.5, 1.6: 0.5, 3.2: 0.5},
-        "fewer": {0.4: 0.5, 0.8: 1.0, 1.6: 1.0, 3.2: 1.0},
-        "longer": {0.5: 0.5, 1.0: 0.5, 2.0: 0.5, 5.0: 0.5},
-        "three": {0.4: 0.25, 1.6: 0.5, 5.0: 0.5},
+        "usual": {0.2: 0.1, 0.4: 0.1, 0.8: 0.2, 1.6: 0.2, 3.2: 0.4},
+        "three": {0.4: 0.1, 1.6: 0.2, 5.0: 0.5},
+        "two": {0.8: 0.2, 5.0: 0.5},
+        "fewer": {0.2: 0.25, 0.4: 0.25, 0.8: 0.5, 1.6: 0.5, 3.2: 0.5},
     },
 }
+LEFT_OUT: Final = {"wisdm_watch": 0.3, "selfback_wrist": 0.6}  # of pieces, in training
 NETS: Final[dict[str, tuple[str, Recipe]]] = {
     "WRN16-1, not mixed": ("WRN16-1", Recipe(EPOCHS, mixed=False)),
     "WRN16-1": ("WRN16-1", Recipe(EPOCHS)),
@@ -189,7 +183,9 @@ def form(parts: Sequence[Part], name: str, config: Config) -> Config:
             tuple(lengths), tuple(lengths.values()), first.magnitude, tuple(part.view for part in parts)
         ),
         codebook=replace(config.codebook, size=first.size, joint=first.joint),
-        student=replace(config.student, forearm=forearm, **first.student),
+        student=replace(
+            config.student, forearm=forearm, piece_dropout=LEFT_OUT[name], **USUAL | first.student
+        ),
     )
 
 

@@ -182,10 +182,11 @@ class StudentConfig:
     smoothing: float = 0.05
     """Label smoothing."""
     copies: int = 4
-    """Copies of the training windows: one as recorded, the others turned and scaled. Teachers judge each of them."""
+    """Copies of the training windows: one as recorded, the others turned, scaled and flattened in places. Teachers
+    judge each of them."""
     mixed: int = 0
-    """More copies, each turned, scaled and stretched further and mixed with another window, labels too; every step
-    learns from as many of these as of the others, and takes twice as long."""
+    """More copies, each turned further and mixed with another window, labels too; every step learns from as many of
+    these as of the others, and takes twice as long."""
     forearm: Axis | None = None
     """Axis of the device along the forearm, x for most watches, if it may be worn on either arm: half of the windows in
     mixed copies are mirrored along it."""

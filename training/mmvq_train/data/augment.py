@@ -1,5 +1,6 @@
 """Changes of a window that leave its label as it is: the watch sits turned, or on the other arm, or measures a little
-too much, or things are done slower; and mixtures of two windows, whose label is both.
+too much, or a moment is missing; and mixtures of two windows, whose label is both. How fast things are done is left as
+it is: some labels are told by nothing else.
 
 Axes are turned together (a rotation of the device), so gravity turns with them, as it does in truth.
 """
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from mmvq_train.config import Axis
 
-TURNED_DEG, GAIN, STRETCHED = 30.0, 0.2, 0.3  # of mixtures (docs/lab-log.md)
+TURNED_DEG, GAIN = 30.0, 0.05  # of mixtures (docs/lab-log.md)
 OTHER_ARM: Final = 0.5  # share of mixtures' windows
+FLATTENED: Final = 0.5  # share of windows
+SPANS, SPAN = 3, (0.05, 0.1)  # in each of those; their lengths, as shares of the window
 
 
 def augment(x: Tensor, rotation_deg: float, gain: float, generator: torch.Generator) -> Tensor:
@@ -30,18 +33,17 @@ def augment(x: Tensor, rotation_deg: float, gain: float, generator: torch.Genera
     return x @ rotation(axis, angle).to(x.device) * factor
 
 
-def stretched(x: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """(B, W, 3) -> the same, each window slower or faster by a factor of up to e^most, even in its logarithm. A slower
-    one shows a part of what it was, from a random place; a faster one comes back from its end."""
+def flattened(x: Tensor, generator: torch.Generator) -> Tensor:
+    """(B, W, 3) -> the same, in half of the windows a few spans replaced by the window's mean: no label may hang on one
+    moment (cutout, DeVries & Taylor 2017, arXiv 1708.04552), and what a reason counts is what taking it away costs."""
     batch, length, _ = x.shape
-    speed = torch.empty(batch, 1).uniform_(-most, most, generator=generator).exp()
-    spare = (length - 1) * (1 - speed).clamp_min(0)
-    place = torch.arange(length) * speed + spare * torch.rand(batch, 1, generator=generator)
-    place = (length - 1) - (place - (length - 1)).abs()
-    left = place.long().clamp(0, length - 2)
-    right = (place - left)[..., None].to(x)
-    before, after = (x.gather(1, (left + i)[..., None].to(x.device).expand_as(x)) for i in (0, 1))
-    return before * (1 - right) + after * right
+    place, mean = torch.arange(length), x.mean(1, keepdim=True)
+    some, flat = torch.rand(batch, 1, generator=generator) < FLATTENED, torch.zeros(batch, length, dtype=torch.bool)
+    for _ in range(SPANS):
+        size = length * torch.empty(batch, 1).uniform_(*SPAN, generator=generator)
+        begin = torch.rand(batch, 1, generator=generator) * (length + size) - size  # may stick out
+        flat |= some & (place >= begin) & (place < begin + size)
+    return torch.where(flat[..., None].to(x.device), mean, x)
 
 
 def mixed(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -59,12 +61,13 @@ def mirrored(x: Tensor, forearm: Axis) -> Tensor:
 
 
 def mixtures(x: Tensor, generator: torch.Generator, forearm: Axis | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, W, 3) -> `mixed` of windows that are stretched, turned and scaled, and half of them mirrored if the forearm's
-    axis is given."""
+    """(B, W, 3) -> `mixed` of windows that are turned and scaled, and half of them mirrored if the forearm's axis is
+    given; `flattened`."""
     if forearm is not None:
         other = torch.rand(len(x), 1, 1, generator=generator).to(x.device) < OTHER_ARM
         x = torch.where(other, mirrored(x, forearm), x)
-    return mixed(augment(stretched(x, STRETCHED, generator), TURNED_DEG, GAIN, generator), generator)
+    found, share, row = mixed(augment(x, TURNED_DEG, GAIN, generator), generator)
+    return flattened(found, generator), share, row
 
 
 def rotation(axis: Tensor, angle: Tensor) -> Tensor:

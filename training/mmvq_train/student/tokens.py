@@ -15,7 +15,7 @@ from torch import Tensor
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.quantiser import nearest
 from mmvq_train.config import Axis
-from mmvq_train.data import augment, mixtures
+from mmvq_train.data import augment, flattened, mixtures
 from mmvq_train.student.model import Student
 
 WINDOWS_AT_ONCE: Final = 256
@@ -61,9 +61,9 @@ def mixed_of(student: Student, x: Tensor, count: int, seed: int, forearm: Axis |
 
 
 def copies_of(x: Tensor, count: int, rotation_deg: float, gain: float, seed: int) -> list[Tensor]:
-    """Windows (N, W, 3) as they are, then turned and scaled a little, each copy otherwise."""
+    """Windows (N, W, 3) as they are, then turned and scaled a little and flattened in places, each copy otherwise."""
     generator = torch.Generator().manual_seed(seed)
-    turned = [augment(x, rotation_deg, gain, generator) for _ in range(count - 1)]
+    turned = [flattened(augment(x, rotation_deg, gain, generator), generator) for _ in range(count - 1)]
     return [x, *turned]
 
 
