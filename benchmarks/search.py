@@ -67,6 +67,11 @@ PARTS: Final[dict[str, Part]] = {  # the first ones matter most, should time not
     "axes, three lengths": Part(lengths="three"),
     "gravity, three lengths": Part("gravity", "three"),
     "rhythm, three lengths": Part("rhythm", "three"),
+    "axes, three lengths, width 48": Part(lengths="three", student={"width": 48}),
+    "gravity, three lengths, width 48": Part("gravity", "three", student={"width": 48}),
+    "rhythm, three lengths, width 48": Part("rhythm", "three", student={"width": 48}),
+    "axes, width 48": Part(student={"width": 48}),
+    "gravity, width 48": Part("gravity", student={"width": 48}),
     "axes, mirrored": Part(mirrored=True),
     "rhythm, mirrored": Part("rhythm", mirrored=True),  # gravity is the same on either arm
     "axes, not mixed": Part(student={"mixed": 0}),
@@ -92,8 +97,15 @@ FORMS: Final[dict[str, tuple[str, ...]]] = {
     "axes and rhythm": ("axes", "rhythm"),
     "gravity and rhythm": ("gravity", "rhythm"),
     "axes, gravity, rhythm": ("axes", "gravity", "rhythm"),
-    "axes and gravity, three lengths": ("axes, three lengths", "gravity, three lengths"),
-    "axes, gravity, rhythm, three lengths": tuple(f"{view}, three lengths" for view in ("axes", "gravity", "rhythm")),
+    "axes and gravity, width 48": ("axes, width 48", "gravity, width 48"),
+    **{
+        f"axes and gravity, {what}": (f"axes, {what}", f"gravity, {what}")
+        for what in ("three lengths", "three lengths, width 48")
+    },
+    **{
+        f"axes, gravity, rhythm, {what}": tuple(f"{view}, {what}" for view in ("axes", "gravity", "rhythm"))
+        for what in ("three lengths", "three lengths, width 48")
+    },
     "axes and gravity, mirrored": ("axes, mirrored", "gravity"),
     "axes, gravity, rhythm, mirrored": ("axes, mirrored", "gravity", "rhythm, mirrored"),
 }

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 
 from mmvq_export.trace import OUTPUTS
 from mmvq_train.fitting import in_batches
-from mmvq_train.student.model import Student, StudentOutput, energy, sub_action_probabilities
+from mmvq_train.student.model import Student, StudentOutput, sub_action_probabilities
 
 Outputs = dict[str, npt.NDArray[Any]]
 TOP_REASONS: Final = 3
@@ -48,7 +48,7 @@ def run_student(student: Student, x: npt.NDArray[np.float32]) -> Outputs:
     counts = torch.tensor(student.layout.counts)
     out["codes"] += torch.repeat_interleave(student.size * torch.arange(len(counts)), counts)[:, None]
     out["probabilities"] = F.softmax(out["logits"] / student.temperature, dim=-1)
-    out["unknown_score"] = energy(out["logits"])
+    out["unknown_score"] = student.unlikeness(out["logits"])
     out["sub_actions"] = sub_action_probabilities(out["actions"])
     return {name: out[name].numpy() for name in OUTPUTS}
 

@@ -134,14 +134,14 @@ def quiet_root() -> Iterator[None]:
 
 def after_codes(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes of KINDS, but for Relu with constant weights, that the codes feed, directly or through
-    others."""
+    others, up to the sums over tokens."""
     weights = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
     fed: set[str] = set()
     names = []
     for node in model.graph.node:  # ONNX keeps nodes in topological order
         if node.op_type == "TopK":
             fed.add(node.output[1])
-        elif fed & set(node.input):
+        elif fed & set(node.input) and node.op_type != "ReduceSum":
             fed |= set(node.output)
             if node.op_type in KINDS and (node.op_type == "Relu" or weights & set(node.input)):
                 names.append(node.name)

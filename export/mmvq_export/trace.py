@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmvq_export.packed import Packed
 from mmvq_train.codebook.model import attribute_inputs
-from mmvq_train.student.model import Student, energy
+from mmvq_train.student.model import Student
 
 OPSET: Final = 20  # the contract's ceiling
 OUTPUTS: Final = (
@@ -47,7 +47,7 @@ class Deployed(nn.Module):
         logits = contributions.sum(1) + self.bias
         return (
             F.softmax(logits / self.temperature, dim=-1),
-            energy(logits),
+            self.student.unlikeness(logits),
             codes + self.code_offset,  # one list for all lengths
             margins,
             self.student.attributes(pieces),

@@ -66,7 +66,8 @@ def test_a_packed_student_says_what_the_student_says(slots: int, tiny_run: Path,
         found = Deployed(trained).eval()(torch.from_numpy(windows[:50]))
     wanted = run_student(trained, windows[:50])
     for name, value in zip(OUTPUTS, found, strict=True):
-        np.testing.assert_allclose(value.numpy(), wanted[name], atol=2e-5, err_msg=name)
+        near = {"rtol": 1e-4, "atol": 5e-3} if name == "unknown_score" else {"atol": 2e-5}  # of squares, large ones
+        np.testing.assert_allclose(value.numpy(), wanted[name], err_msg=name, **near)
 
 
 def test_rounding_shifts_no_contribution_of_a_length_on_average(tiny_run: Path) -> None:

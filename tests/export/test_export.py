@@ -135,15 +135,17 @@ def test_the_runtime_loads_the_file_and_predicts(path: Path, held_out: np.ndarra
 # What it says
 
 
-def test_contributions_add_up_to_the_logits_that_probabilities_imply(data: bytes, held_out: np.ndarray):
+def test_contributions_add_up_to_the_logits_that_probabilities_imply(
+    data: bytes, held_out: np.ndarray, tiny_run: Path
+):
     out, props = run_file(data, held_out), about(data)
     logits = out["contributions"].astype(np.float64).sum(1) + props["bias"]
     implied = props["temperature"] * np.log(out["probabilities"].astype(np.float64))
     for one, other in zip(logits - logits.max(1, keepdims=True), implied - implied.max(1, keepdims=True), strict=True):
         likely = other > -20
         assert np.abs(one - other)[likely].max() < 1e-4
-    score = -np.log(np.exp(logits).sum(1))
-    assert np.allclose(out["unknown_score"], score, atol=1e-4)
+    score = load_run(tiny_run).student.unlikeness(torch.from_numpy(logits.astype(np.float32))).numpy()
+    assert np.allclose(out["unknown_score"], score, rtol=1e-3, atol=1e-2)
 
 
 def test_a_token_does_not_change_with_the_signal_outside_its_span(data: bytes, held_out: np.ndarray):
@@ -195,8 +197,9 @@ def test_the_float_file_says_what_the_student_said(tiny_run: Path, held_out: np.
     found = run_file(exported.model.SerializeToString(), held_out)
     assert all(gate.passed for gate in exported.gates)
     assert (truth["codes"] == found["codes"]).mean() > 0.999
-    for name in ("probabilities", "unknown_score", "attributes", "contributions", "sub_actions"):
+    for name in ("probabilities", "attributes", "contributions", "sub_actions"):
         assert np.allclose(truth[name], found[name], atol=2e-4), name
+    assert np.allclose(truth["unknown_score"], found["unknown_score"], rtol=1e-3, atol=1e-2)  # squares, large ones
 
 
 def test_int8_is_in_the_file_and_the_path_to_the_codes_stays_in_float(exported: Exported, held_out: np.ndarray):

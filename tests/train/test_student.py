@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.spatial.distance import cdist
 from student_parts import LAYOUT, codebook, noise
 
 from mmvq_train.calibrate import KNOWN_SHARE, calibrate
@@ -13,8 +14,9 @@ from mmvq_train.data import WindowSet
 from mmvq_train.dropout import Dropout
 from mmvq_train.pieces import resampling_matrix
 from mmvq_train.student import Student
-from mmvq_train.student.model import energy, sub_action_probabilities
+from mmvq_train.student.model import sub_action_probabilities
 from mmvq_train.student.teacher import SelfTeacher
+from mmvq_train.student.unknown import LEAST, SHRINK, Unlikeness
 from mmvq_train.teachers import knowledge_of
 from mmvq_train.workspace import SlotReader
 
@@ -153,15 +155,36 @@ def test_calibration_finds_the_temperature_that_labels_were_drawn_with():
     drawn = torch.multinomial((x[:, 0] / truth).softmax(-1), 1, generator=torch.Generator().manual_seed(0))[:, 0]
     student = Told(LAYOUT, 8, 4, 3, 4, 16, 5).eval()
     student.adopt(codebook(LAYOUT))
-    calibrate(student, WindowSet(x, drawn, np.array(["a"] * 4000)))
+    seen = WindowSet(x, drawn, np.array(["a"] * 4000))
+    calibrate(student, seen, seen)
     assert float(student.temperature) == pytest.approx(truth, rel=0.12)
-    unknown = energy(x[:, 0])
+    unknown = student.unlikeness(x[:, 0])
     assert float((unknown <= student.threshold).float().mean()) == pytest.approx(KNOWN_SHARE, abs=0.002)
 
 
-def test_the_unknown_score_is_higher_where_no_label_speaks_up():
-    quiet, loud = torch.zeros(1, 3), torch.tensor([[9.0, 0.0, 0.0]])
-    assert float(energy(quiet)) > float(energy(loud))
+def test_the_unknown_score_is_the_distance_to_the_nearest_class_less_that_to_all():
+    y = np.arange(6000) % 3
+    spread = np.array([[1.0, 0.5, 0.0], [0.0, 0.3, 0.0], [0.0, 0.0, 2.0]])
+    seen = 5 * np.eye(3)[y] + noise(6000, 1, 3, seed=4)[:, 0].numpy() @ spread
+    probe = np.array([[5.0, 0.0, 0.0], [9.0, 0.0, 0.0], [2.5, 2.5, 0.0], [-9.0, 9.0, -9.0]])
+    middle = np.stack([seen[y == c].mean(0) for c in range(3)])
+
+    def inverse(apart: np.ndarray) -> np.ndarray:
+        found = np.cov(apart.T, bias=True)
+        return np.linalg.inv(found + (SHRINK * np.trace(found) / 3 + LEAST) * np.eye(3))
+
+    near = cdist(probe, middle, "mahalanobis", VI=inverse(seen - middle[y])).min(1) ** 2
+    far = cdist(probe, seen.mean(0)[None], "mahalanobis", VI=inverse(seen)).min(1) ** 2
+    unlike = Unlikeness(3)
+    unlike.fit(torch.from_numpy(seen), torch.from_numpy(y))
+    np.testing.assert_allclose(unlike(torch.from_numpy(probe).float()), near - far, rtol=1e-4)
+
+
+def test_a_label_without_windows_is_never_the_nearest():
+    y, unlike = torch.arange(600) % 3, Unlikeness(4)
+    unlike.fit(F.one_hot(y, 4) + 0.1 * noise(600, 1, 4)[:, 0], y)
+    told = unlike(torch.eye(4))
+    assert torch.isfinite(told).all() and told[3] > told[:3].max() + 10
 
 
 def test_dropout_leaves_out_its_share_and_keeps_the_mean():

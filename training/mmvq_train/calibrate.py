@@ -1,4 +1,5 @@
-"""What is fitted on held-out training people once the student is trained: temperature and unknown threshold."""
+"""What is fitted once the student is trained: temperature and unknown threshold on held-out training people, what the
+unknown score compares with on the others."""
 
 from typing import Final
 
@@ -7,17 +8,19 @@ import torch.nn.functional as F
 
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import in_batches
-from mmvq_train.student.model import Student, energy
+from mmvq_train.student.model import Student
 
 KNOWN_SHARE: Final = 0.99  # of held-out people's windows stay below the threshold: one false alarm in a hundred
 COLDEST, HOTTEST, STEPS = 0.25, 8.0, 201  # a grid finds the one minimum safely, where a descent may run off
 
 
 @torch.no_grad()
-def calibrate(student: Student, held_out: WindowSet) -> None:
-    """Set temperature (Guo et al. 2017, arXiv 1706.04599: the one that makes labels likeliest) and threshold."""
-    logits = torch.cat([out.logits for out in in_batches(student, held_out.x)])
+def calibrate(student: Student, train: WindowSet, held_out: WindowSet) -> None:
+    """Set temperature (Guo et al. 2017, arXiv 1706.04599: the one that makes labels likeliest), unlikeness and its
+    threshold."""
+    seen, logits = (torch.cat([out.logits for out in in_batches(student, part.x)]) for part in (train, held_out))
     grid = torch.logspace(torch.tensor(COLDEST).log2(), torch.tensor(HOTTEST).log2(), STEPS, base=2.0)
     losses = torch.stack([F.cross_entropy(logits / t, held_out.y) for t in grid])
     student.temperature.copy_(grid[losses.argmin()])
-    student.threshold.copy_(torch.quantile(energy(logits), KNOWN_SHARE))
+    student.unlikeness.fit(seen, train.y)
+    student.threshold.copy_(torch.quantile(student.unlikeness(logits), KNOWN_SHARE))

@@ -217,7 +217,7 @@ def _student(
     with clock.stage("student"):
         learnt = _learnt(config, data, text, codebook, lessons, unlabelled, run, "student")
         learnt.centre(data.train.x)
-        calibrate(learnt, data.calibrate)
+        calibrate(learnt, data.train, data.calibrate)
     about = {
         "stage": "student",
         "labels": data.labels,

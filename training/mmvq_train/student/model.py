@@ -24,6 +24,7 @@ from mmvq_train.codebook.text import TEXT_DIM
 from mmvq_train.config import Config
 from mmvq_train.dropout import Dropout
 from mmvq_train.pieces import Layout, Pieces, PieceValues
+from mmvq_train.student.unknown import Unlikeness
 from mmvq_train.workspace import SlotReader
 
 
@@ -106,6 +107,7 @@ class Student(nn.Module):
         for name, index in zip(("laid", "back"), layout.side_by_side(), strict=True):
             self.register_buffer(name, index, persistent=False)
         self.register_buffer("temperature", torch.ones(()))
+        self.unlikeness = Unlikeness(classes)
         self.register_buffer("threshold", torch.zeros(()))
         self.size = size
         # Row stream · size + code of a length's table: a code means another thing on another axis.
@@ -131,7 +133,8 @@ class Student(nn.Module):
     @torch.no_grad()
     def adopt(self, codebook: ShapeCodebook) -> None:
         """Take the frozen codes, the encoder's linear part as the map's start, and the sub-actions' prototypes."""
-        self.codes.copy_(torch.stack([book.codes for book in codebook.books()]))
+        # In half precision, which a model file then holds in two bytes, unchanged.
+        self.codes.copy_(torch.stack([book.codes for book in codebook.books()]).half())
         for own, encoder in zip(self.maps, codebook.encoders, strict=True):
             assert isinstance(own, nn.Linear) and isinstance(encoder, ShapeEncoder)
             own.weight.copy_(encoder.linear.weight)
@@ -239,14 +242,6 @@ def make_student(config: Config, classes: int, actions: int) -> Student:
     s, c, w = config.student, config.codebook, config.workspace
     reader = SlotReader(s.width, w.dim, w.slots, w.heads) if w.frozen else None
     return Student(config.layout, c.size, c.dim, classes, actions, s.width, s.embedding, s.dropout, reader)
-
-
-def energy(logits: Tensor) -> Tensor:
-    """Unknown score (B,): −log Σ exp of centred logits; higher = less like anything trained on.
-
-    The energy score of Liu et al. 2020 (arXiv 2010.03759) at temperature 1.
-    """
-    return -logits.logsumexp(-1)
 
 
 def sub_action_probabilities(actions: Tensor) -> Tensor:
