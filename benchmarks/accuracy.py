@@ -23,7 +23,7 @@ from additive import DATA, together
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
 from blackbox import Recipe, int8, probabilities, trained
 from common import RESULTS, commit, slug, write_result
-from deployed import RUNS, STUDENT, exported
+from deployed import RUNS, exported, recipe
 from disturbed import FOREARM, disturbed
 from folds import Floats, Labels, calibration_error, counts, f1, interval, per_class, reliability
 from handcrafted import handcrafted
@@ -117,7 +117,7 @@ def net(name: str, task: Task) -> Judge:
 
 def student(task: Task) -> Judge:
     """mmvq itself."""
-    config = replace(STUDENT[task.name], **{k: getattr(task.config, k) for k in ("data", "split", "fold", "seed")})
+    config = replace(recipe(task.name), **{k: getattr(task.config, k) for k in ("data", "split", "fold", "seed")})
     data = exported(config, task.data, task.run)
     return Judge(lambda x: np.asarray(run_file(data, x)["probabilities"]), bytes=len(data))
 

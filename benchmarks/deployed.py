@@ -6,25 +6,27 @@ from pathlib import Path
 from typing import Final
 
 from additive import DATA
-from disturbed import FOREARM
+from search import FORMS, PARTS, form
 
 from mmvq_bridge.files import atomic
 from mmvq_export.export import export_run
-from mmvq_train.config import Config, PieceView, StudentConfig, TeachersConfig
+from mmvq_train.config import Config, TeachersConfig
 from mmvq_train.data import Dataset
 from mmvq_train.pipeline import train
 from mmvq_train.rundir import resume_run, start_run
 
 RUNS: Final = Path("runs/accuracy")  # where accuracy.py leaves models
-VIEWS: Final[tuple[PieceView, ...]] = ("axes", "gravity", "rhythm")
-# Teachers taught nothing that these did not know (docs/distillation.md).
-STUDENT: Final[dict[str, Config]] = {
-    name: replace(
-        config, pieces=replace(config.pieces, views=VIEWS), teachers=TeachersConfig(use=("none",)),
-        student=StudentConfig(width=64, embedding=8, epochs=24, mixed=8, forearm=FOREARM[name]),
-    )
-    for name, config in DATA.items()
+CHOSEN: Final = {  # of search.FORMS, as far as it has come
+    "wisdm_watch": "axes, gravity, rhythm, three lengths, width 48",
+    "selfback_wrist": "axes and gravity, width 48",
 }
+
+
+def recipe(name: str) -> Config:
+    """Of a data set: its form, for either arm, without teachers, who taught nothing that this student did not know
+    (docs/distillation.md)."""
+    parts = [replace(PARTS[part], mirrored=True) for part in FORMS[CHOSEN[name]]]
+    return replace(form(parts, name, DATA[name]), teachers=TeachersConfig(use=("none",)))
 
 
 def exported(config: Config, data: Dataset, run: Path) -> bytes:

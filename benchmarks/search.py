@@ -106,6 +106,7 @@ FORMS: Final[dict[str, tuple[str, ...]]] = {
         f"axes, gravity, rhythm, {what}": tuple(f"{view}, {what}" for view in ("axes", "gravity", "rhythm"))
         for what in ("three lengths", "three lengths, width 48")
     },
+    "gravity and rhythm, three lengths": ("gravity, three lengths", "rhythm, three lengths"),
     "axes and gravity, mirrored": ("axes, mirrored", "gravity"),
     "axes, gravity, rhythm, mirrored": ("axes, mirrored", "gravity", "rhythm, mirrored"),
 }
