@@ -130,7 +130,11 @@ def fit(
             devices=1,
             precision=precision,
             max_epochs=stage.epochs,
-            logger=[kind(run / "log", name=None, version=name) for kind in (CSVLogger, TensorBoardLogger)],
+            # TensorBoard's writer may miss Ctrl-C's last word until it next looks: after two minutes, if not told.
+            logger=[
+                CSVLogger(run / "log", name=None, version=name),
+                TensorBoardLogger(run / "log", name=None, version=name, flush_secs=2),
+            ],
             callbacks=callbacks,
             enable_model_summary=False,
             reload_dataloaders_every_n_epochs=1,

@@ -129,6 +129,7 @@ def _codebook(config: Config, data: Dataset, text: Text, run: Path, clock: "_Clo
     if not restore(stage.model, path):
         with clock.stage("codebook"):
             fit(stage, "codebook", run, config.accelerator)
+        stage.model.freeze()
         save_module(stage.model, path, {"stage": "codebook", "mmvq": __version__})
     return stage.model.eval().requires_grad_(False)
 

@@ -201,6 +201,12 @@ class ShapeCodebook(nn.Module):
         """The codebooks, shortest length first."""
         return [book for book in self.codebooks if isinstance(book, Codebook)]
 
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Round codes to half precision, which a model file then holds in two bytes, unchanged."""
+        for book in self.books():
+            book.codes.copy_(book.codes.half())
+
 
 def _reader(inputs: int) -> nn.Sequential:
     layers = [nn.Linear(inputs, WIDTH), nn.ReLU(), Dropout(DROPOUT), nn.Linear(WIDTH, WIDTH), nn.ReLU()]

@@ -133,8 +133,7 @@ class Student(nn.Module):
     @torch.no_grad()
     def adopt(self, codebook: ShapeCodebook) -> None:
         """Take the frozen codes, the encoder's linear part as the map's start, and the sub-actions' prototypes."""
-        # In half precision, which a model file then holds in two bytes, unchanged.
-        self.codes.copy_(torch.stack([book.codes for book in codebook.books()]).half())
+        self.codes.copy_(torch.stack([book.codes for book in codebook.books()]))
         for own, encoder in zip(self.maps, codebook.encoders, strict=True):
             assert isinstance(own, nn.Linear) and isinstance(encoder, ShapeEncoder)
             own.weight.copy_(encoder.linear.weight)

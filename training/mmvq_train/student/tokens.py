@@ -104,7 +104,7 @@ def follow(student: Student, codebook: ShapeCodebook, x: Tensor, steps: int, see
         torch.stack(losses).sum().backward()
         optimiser.step()
         schedule.step()
-    student.maps.half().float().requires_grad_(False)  # as the codes
+    student.maps.half().float().requires_grad_(False)  # in two bytes, as codes
 
 
 @torch.no_grad()
