@@ -97,10 +97,9 @@ FORMS: Final[dict[str, tuple[str, ...]]] = {
     "axes and rhythm": ("axes", "rhythm"),
     "gravity and rhythm": ("gravity", "rhythm"),
     "axes, gravity, rhythm": ("axes", "gravity", "rhythm"),
-    "axes and gravity, width 48": ("axes, width 48", "gravity, width 48"),
     **{
         f"axes and gravity, {what}": (f"axes, {what}", f"gravity, {what}")
-        for what in ("three lengths", "three lengths, width 48")
+        for what in ("width 48", "three lengths", "three lengths, width 48")
     },
     **{
         f"axes, gravity, rhythm, {what}": tuple(f"{view}, {what}" for view in ("axes", "gravity", "rhythm"))
@@ -196,9 +195,7 @@ def form(parts: Sequence[Part], name: str, config: Config) -> Config:
             tuple(lengths), tuple(lengths.values()), first.magnitude, tuple(part.view for part in parts)
         ),
         codebook=replace(config.codebook, size=first.size, joint=first.joint),
-        student=replace(
-            config.student, forearm=forearm, piece_dropout=LEFT_OUT[name], **USUAL | first.student
-        ),
+        student=replace(config.student, forearm=forearm, piece_dropout=LEFT_OUT[name], **USUAL | first.student),
     )
 
 

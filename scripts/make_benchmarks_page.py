@@ -131,7 +131,7 @@ def _folds(count: int, wanted: int = 5) -> str:
 
 def _lost(value: float) -> str:
     """Without a sign, unless something was gained."""
-    return signed(value) if value < 0 else short(value)
+    return signed(value) if round(value, 3) < 0 else short(abs(value))
 
 
 def _range(found: list[float]) -> str:

@@ -324,6 +324,8 @@ def test_the_students_codes_are_the_codebooks(tiny_run: Path):
     with safe_open(tiny_run / "codebook.safetensors", framework="pt") as file:
         for i in range(2):
             assert torch.equal(student.codes[i], file.get_tensor(f"codebooks.{i}.codes"))
+    for exact in (student.codes, *student.maps.parameters()):  # in two bytes, as a model file holds them
+        assert torch.equal(exact, exact.half().float())
 
 
 def test_a_run_without_out_goes_under_runs_and_latest_points_at_it(tmp_path: Path, monkeypatch):

@@ -130,7 +130,7 @@ def fit(
             devices=1,
             precision=precision,
             max_epochs=stage.epochs,
-            # TensorBoard's writer may miss Ctrl-C's last word until it next looks: after two minutes, if not told.
+            # On Ctrl-C TensorBoard's writer may sleep out the time between its flushes, by default two minutes.
             logger=[
                 CSVLogger(run / "log", name=None, version=name),
                 TensorBoardLogger(run / "log", name=None, version=name, flush_secs=2),

@@ -155,6 +155,7 @@ class StudentStage(Stage):
         """The student as it is to be judged, once its weights are the last ones."""
         for number, part in enumerate(self.student.parts() if len(self.methods) else ()):
             self.method(number).finish(part, self.student.bias)
+        self.student.maps.half().float()  # what the tokens were made with, but for the rounding of the weights' average
         return self.student
 
     def _sub_actions(self, y: Tensor, codes: Tensor, attributes: Tensor, embeddings: Tensor) -> Tensor:

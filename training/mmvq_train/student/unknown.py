@@ -1,10 +1,12 @@
 """How little a window is like anything trained on, read off its logits."""
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
-SHRINK = 0.01  # of the mean variance, added to every one, so that covariances can be inverted
-LEAST = 1e-6
+SHRINK: Final = 0.01  # of the mean variance, added to every one, so that covariances can be inverted
+LEAST: Final = 1e-6
 
 
 class Unlikeness(nn.Module):
