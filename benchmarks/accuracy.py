@@ -21,19 +21,21 @@ import torch
 import torch.nn.functional as F
 from additive import DATA, together
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
-from blackbox import Recipe, int8, probabilities, trained
+from blackbox import int8, probabilities, trained
 from common import RESULTS, commit, slug, write_result
-from deployed import RUNS, exported, recipe
+from deployed import CHOSEN, FAST, RUNS, exported, recipe
 from disturbed import FOREARM, disturbed
 from folds import Floats, Labels, calibration_error, counts, f1, interval, per_class, reliability
 from handcrafted import handcrafted
 from peers import chosen_ridge
+from search import NETS
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
-from mmvq_bridge.command import say
+from mmvq_bridge.command import BadInput, say
 from mmvq_bridge.files import atomic
 from mmvq_export.gates import run_file
 from mmvq_train.config import Config
@@ -74,8 +76,8 @@ class Task:
         return together(self.data.train, self.data.calibrate)
 
 
-# How nets learn: as long as the student, until search.py has tried all ways on folds 1 to 4.
-NET: Final = {"wisdm_watch": Recipe(24), "selfback_wrist": Recipe(24)}
+TEACHERS: Final = {"WRN16-2": "net.onnx", "mmvq": "student.onnx"}  # of the net that is taught; the files they leave
+ANSWERS: Final = 0.5  # what theirs count beside labels
 
 
 def forest(task: Task) -> Judge:
@@ -105,9 +107,13 @@ def rocket(kinds: Sequence[Callable[..., Any]], task: Task) -> Judge:
     return Judge(lambda x: final(scaler.transform(features(x))), probable=False)
 
 
-def net(name: str, task: Task) -> Judge:
-    """A black box as an int8 file, its temperature from the held-out people."""
-    box = trained(name, task.data.train, task.classes, NET[task.name], task.config.seed, task.run)
+def net(name: str, task: Task, answers: Tensor | None = None) -> Judge:
+    """A black box as an int8 file, as search.py found that it learns best, its temperature from the held-out people.
+    answers: what others say of the training windows (N, classes), if it is to learn from these too."""
+    kind, how, _ = NETS[name]
+    if answers is not None:
+        how = replace(how, distil=ANSWERS)
+    box = trained(kind, task.data.train, task.classes, how, task.config.seed, task.run, answers)
     data = int8(box, task.data.train.x.numpy())
     with atomic(task.run / "net.onnx") as part:
         part.write_bytes(data)
@@ -115,9 +121,21 @@ def net(name: str, task: Task) -> Judge:
     return Judge(lambda x: tempered(probabilities(data, x), warmth), bytes=len(data))
 
 
-def student(task: Task) -> Judge:
+def taught(name: str, task: Task) -> Judge:
+    """A black box that learns from a larger one and from mmvq too, both of the same fold, as the student could."""
+    windows, said = task.data.train.x.numpy(), []
+    for teacher, file in TEACHERS.items():
+        path = task.run.parent / f"{task.name}-{task.config.fold}-{slug(teacher)}" / file
+        if not path.exists():
+            raise BadInput(f"{path} is not there yet: run the row {teacher} of this fold first")
+        said.append(probabilities(path.read_bytes(), windows))
+    return net(name, task, torch.from_numpy(np.mean(said, axis=0)))
+
+
+def student(chosen: dict[str, str], task: Task) -> Judge:
     """mmvq itself."""
-    config = replace(recipe(task.name), **{k: getattr(task.config, k) for k in ("data", "split", "fold", "seed")})
+    fold = {key: getattr(task.config, key) for key in ("data", "split", "fold", "seed")}
+    config = replace(recipe(task.name, chosen), **fold)
     data = exported(config, task.data, task.run)
     return Judge(lambda x: np.asarray(run_file(data, x)["probabilities"]), bytes=len(data))
 
@@ -128,7 +146,9 @@ ROWS: Final[dict[str, Callable[[Task], Judge]]] = {
     "WRN16-1": lambda task: net("WRN16-1", task),
     "WRN16-2": lambda task: net("WRN16-2", task),
     "TinierHAR": lambda task: net("TinierHAR", task),
-    "mmvq": student,
+    "mmvq": lambda task: student(CHOSEN, task),
+    "mmvq, one view": lambda task: student(FAST, task),
+    "WRN16-1, taught": lambda task: taught("WRN16-1", task),
     "MultiRocket-Hydra": lambda task: rocket([MultiRocket, HydraTransformer], task),
 }
 

@@ -22,9 +22,10 @@ from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.model import attribute_inputs, scale_g
 from mmvq_train.codebook.quantiser import nearest
 from mmvq_train.config import CodebookConfig, Config, PiecesConfig, StudentConfig
-from mmvq_train.data import WindowSet, augment, flattened, load_dataset, mixtures
+from mmvq_train.data import WindowSet, augment, load_dataset, mixtures
 from mmvq_train.pieces import Layout, Pieces
 from mmvq_train.student import Student
+from mmvq_train.student.tokens import copies_of
 
 # How the two data sets are cut (DESIGN 5) and the classifier trained, chosen on inner splits (docs/lab-log.md); what
 # else a student learns plays no part. selfBACK's 100 Hz say no more of it than 50; its stairs want short pieces.
@@ -60,9 +61,8 @@ class Reading:
 READING = {"wisdm_watch": Reading(), "selfback_wrist": Reading((0.1, 0.1, 0.2, 0.2, 0.4), 4.0, by_batch=True)}
 USED = (
     "width", "embedding", "dropout", "epochs", "batch", "learning_rate", "weight_decay", "smoothing", "piece_dropout",
-    "rotation_deg", "gain", "average",
+    "rotation_deg", "gain", "average", "copies",
 )  # of it
-COPIES = 4  # of the training windows: as they are, and turned
 KMEANS_WINDOWS = 1500  # tens of thousands of pieces a length
 STEPS_IN_MEMORY = 100  # of the average of weights
 
@@ -161,9 +161,10 @@ def additive(
 ) -> Reader:
     """The classifier, trained on copies of the windows and on mixtures, if the recipe wants some."""
     generator, more = torch.Generator().manual_seed(seed + 1), []
-    seen = [train.x, *(turned(train.x, 1000 * seed + i) for i in range(1, COPIES))]
     if recipe.mixed:  # as the student learns; what docs/codebook.md tells is of before
-        seen[1:] = [flattened(x, generator) for x in seen[1:]]
+        seen = copies_of(train.x, recipe, seed)
+    else:
+        seen = [train.x, *(turned(train.x, 1000 * seed + i) for i in range(1, recipe.copies))]
     copies = [tokens(book, x, quantised) for x in seen]
     for _ in range(recipe.mixed):
         x, share, other = mixtures(train.x, generator, recipe.forearm)
@@ -191,7 +192,7 @@ def additive(
         return torch.stack(every).sum()
 
     for epoch in range(recipe.epochs):
-        codes, attributes = copies[epoch % COPIES]
+        codes, attributes = copies[epoch % len(copies)]
         for rows in torch.randperm(len(train))[: batches * recipe.batch].split(recipe.batch):
             lost = loss(codes[rows], attributes[rows], (train.y[rows], torch.ones(len(rows))))
             if more:

@@ -26,7 +26,7 @@ from mmvq_export.compact import compact
 from mmvq_export.quantize import quiet_root
 from mmvq_export.trace import OPSET, strip
 from mmvq_train.config import Axis
-from mmvq_train.data import WindowSet, mixtures
+from mmvq_train.data import SLID_DEG, WindowSet, mixtures, slid
 from mmvq_train.fitting import Batch, Stage, fit
 from mmvq_train.rundir import restore, save_module
 from mmvq_train.teachers.wrn import WideResNet
@@ -39,8 +39,8 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Recipe:
-    """epochs; mixed: whether mixtures are learnt from too, mirrored along the forearm's axis if that is given; distil:
-    what teachers' answers count beside labels."""
+    """epochs; mixed: whether mixtures are learnt from too; forearm: its axis, if windows are turned about and mirrored
+    along it as the student's are; distil: what teachers' answers count beside labels."""
 
     epochs: int
     mixed: bool = True
@@ -121,9 +121,11 @@ class NetStage(Stage):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Labels and answers of the batch; labels of as many mixtures."""
         x, labels = batch.x, [(batch.y, torch.ones(len(batch.y)))]
+        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        if self.recipe.forearm is not None:
+            x = slid(x, self.recipe.forearm, SLID_DEG["copies"], generator)
         if self.recipe.mixed:
             rows = torch.randint(len(self.data), (len(batch.y),))
-            generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             more, share, other = mixtures(self.data.x[rows], generator, self.recipe.forearm)
             x = torch.cat([x, more])
             labels += [(self.data.y[rows], share), (self.data.y[rows][other], 1 - share)]

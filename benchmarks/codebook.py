@@ -27,7 +27,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from additive import (
-    COPIES,
     DATA,
     READING,
     USED,
@@ -142,7 +141,7 @@ def make(bench: Bench, folder: Path, name: str, how: dict[str, Any] | None, seed
         row = scores(bench.test, read(bench, bench.yardstick, seed, quantised=False))
     else:
         row = judged(bench, bench.yardstick, seed) if how is None else trained(bench, how, seed)
-    classifier = {key: getattr(bench.config.student, key) for key in USED} | {"copies": COPIES}
+    classifier = {key: getattr(bench.config.student, key) for key in USED}
     write_json(path, {"row": name, "seed": seed, "commit": commit(), "classifier": classifier} | row)
     truth = f", shape error {row['shape_error_ratio']:.3f} times k-means'" if "shape_error_ratio" in row else ""
     say(f"{bench.name}, {name}, seed {seed}: macro-F1 {row['macro_f1']:.4f}{truth}")

@@ -1,5 +1,5 @@
-"""The student as one would deploy it: its recipe for both data sets, as far as search.py has come, trained and exported
-as a user does."""
+"""The student as one would deploy it: its recipe for both data sets, as search.py found it, trained and exported as a
+user does."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +16,17 @@ from mmvq_train.pipeline import train
 from mmvq_train.rundir import resume_run, start_run
 
 RUNS: Final = Path("runs/accuracy")  # where accuracy.py leaves models
-CHOSEN: Final = {  # of search.FORMS, as far as it has come
-    "wisdm_watch": "axes, gravity, rhythm, three lengths, width 48",
-    "selfback_wrist": "axes and gravity, width 48",
+CHOSEN: Final = {  # of search.FORMS
+    "wisdm_watch": "axes, gravity, rhythm, three lengths, width 48, worn anyhow",
+    "selfback_wrist": "axes and gravity, width 48, worn anyhow",
 }
+FAST: Final = dict.fromkeys(CHOSEN, "axes, three lengths, width 48, worn anyhow")  # about as fast as WRN16-1
 
 
-def recipe(name: str) -> Config:
-    """Of a data set: its form, for either arm, without teachers, who taught nothing that this student did not know
+def recipe(name: str, chosen: dict[str, str] = CHOSEN) -> Config:
+    """Of a data set: its form, without teachers, who taught nothing that this student did not know
     (docs/distillation.md)."""
-    parts = [replace(PARTS[part], mirrored=True) for part in FORMS[CHOSEN[name]]]
+    parts = [PARTS[part] for part in FORMS[chosen[name]]]
     return replace(form(parts, name, DATA[name]), teachers=TeachersConfig(use=("none",)))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from additive import COPIES, DATA, scores, turned, windows
+from additive import DATA, scores, turned, windows
 from aeon.transformations.collection.convolution_based import MiniRocket
 from common import macro_f1, write_result
 from scipy.linalg import solve
@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from mmvq_bridge.command import say
 
 STRENGTHS = tuple(10.0**k for k in range(6))
-ROWS = {"minirocket_ridge": 1, "minirocket_ridge_turned": COPIES}
+ROWS = {"minirocket_ridge": 1, "minirocket_ridge_turned": 4}  # and how many copies of the training windows
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 

@@ -46,7 +46,8 @@ Judge = Callable[[Tensor], Tensor]
 @dataclass(frozen=True)
 class Part:
     """One view of pieces. lengths: which of LENGTHS; attributes: what offset and log-scale count; quantised: whether it
-    reads codes, or shapes; mirrored: whether half of the mixtures are; student: what differs from USUAL."""
+    reads codes, or shapes; anyhow: whether it learns from windows turned about the forearm and mirrored along it too;
+    student: what differs from USUAL."""
 
     view: PieceView = "axes"
     lengths: str = "usual"
@@ -55,7 +56,7 @@ class Part:
     magnitude: bool = False
     attributes: tuple[float, float] = (1.0, 1.0)
     quantised: bool = True
-    mirrored: bool = False
+    anyhow: bool = False
     student: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,8 +73,9 @@ PARTS: Final[dict[str, Part]] = {  # the first ones matter most, should time not
     "rhythm, three lengths, width 48": Part("rhythm", "three", student={"width": 48}),
     "axes, width 48": Part(student={"width": 48}),
     "gravity, width 48": Part("gravity", student={"width": 48}),
-    "axes, mirrored": Part(mirrored=True),
-    "rhythm, mirrored": Part("rhythm", mirrored=True),  # gravity is the same on either arm
+    "axes, width 48, worn anyhow": Part(anyhow=True, student={"width": 48}),  # to gravity all wear is the same
+    "axes, three lengths, width 48, worn anyhow": Part(lengths="three", anyhow=True, student={"width": 48}),
+    "rhythm, three lengths, width 48, worn anyhow": Part("rhythm", "three", anyhow=True, student={"width": 48}),
     "axes, not mixed": Part(student={"mixed": 0}),
     # which pieces
     "axes, two lengths": Part(lengths="two"),
@@ -106,8 +108,11 @@ FORMS: Final[dict[str, tuple[str, ...]]] = {
         for what in ("three lengths", "three lengths, width 48")
     },
     "gravity and rhythm, three lengths": ("gravity, three lengths", "rhythm, three lengths"),
-    "axes and gravity, mirrored": ("axes, mirrored", "gravity"),
-    "axes, gravity, rhythm, mirrored": ("axes, mirrored", "gravity", "rhythm, mirrored"),
+    "axes and gravity, width 48, worn anyhow": ("axes, width 48, worn anyhow", "gravity, width 48"),
+    "axes, gravity, rhythm, three lengths, width 48, worn anyhow": (
+        "axes, three lengths, width 48, worn anyhow", "gravity, three lengths, width 48",
+        "rhythm, three lengths, width 48, worn anyhow",
+    ),
 }
 LENGTHS: Final[dict[str, dict[str, Lengths]]] = {  # hop of each length of pieces, in seconds
     "wisdm_watch": {
@@ -124,13 +129,14 @@ LENGTHS: Final[dict[str, dict[str, Lengths]]] = {  # hop of each length of piece
     },
 }
 LEFT_OUT: Final = {"wisdm_watch": 0.3, "selfback_wrist": 0.6}  # of pieces, in training
-NETS: Final[dict[str, tuple[str, Recipe]]] = {
-    "WRN16-1, not mixed": ("WRN16-1", Recipe(EPOCHS, mixed=False)),
-    "WRN16-1": ("WRN16-1", Recipe(EPOCHS)),
-    "WRN16-2, not mixed": ("WRN16-2", Recipe(EPOCHS, mixed=False)),
-    "WRN16-2": ("WRN16-2", Recipe(EPOCHS)),
-    "TinierHAR, not mixed": ("TinierHAR", Recipe(EPOCHS, mixed=False, learning_rate=5e-3)),
-    "TinierHAR": ("TinierHAR", Recipe(EPOCHS, learning_rate=5e-3)),
+NETS: Final[dict[str, tuple[str, Recipe, bool]]] = {  # of blackbox.NETS; how; whether worn anyhow
+    "WRN16-1": ("WRN16-1", Recipe(EPOCHS), False),
+    "WRN16-1, not mixed": ("WRN16-1", Recipe(EPOCHS, mixed=False), False),
+    "WRN16-1, worn anyhow": ("WRN16-1", Recipe(EPOCHS), True),
+    "WRN16-2": ("WRN16-2", Recipe(EPOCHS), False),
+    "WRN16-2, not mixed": ("WRN16-2", Recipe(EPOCHS, mixed=False), False),
+    "TinierHAR": ("TinierHAR", Recipe(EPOCHS, learning_rate=5e-3), False),
+    "TinierHAR, not mixed": ("TinierHAR", Recipe(EPOCHS, mixed=False, learning_rate=5e-3), False),
 }
 
 
@@ -164,7 +170,9 @@ def made(path: Path, name: str, row: str, config: Config, data: Dataset) -> None
     if row in PARTS:
         judge, weights = learnt(PARTS[row], name, config, everybody, len(data.labels))
     else:
-        net = trained(NETS[row][0], everybody, len(data.labels), NETS[row][1], config.seed, run)
+        kind, recipe, anyhow = NETS[row]
+        recipe = replace(recipe, forearm=FOREARM[name] if anyhow else None)
+        net = trained(kind, everybody, len(data.labels), recipe, config.seed, run)
         judge, weights = lambda x: torch.cat(in_batches(net, x)), sum(p.numel() for p in net.parameters())
     others = {what: torch.from_numpy(np.stack(copies)) for what, copies in disturbed(test.x, FOREARM[name]).items()}
     found = {PLAIN: judge(test.x)} | {what: torch.stack([judge(x) for x in copies]) for what, copies in others.items()}
@@ -189,7 +197,7 @@ def form(parts: Sequence[Part], name: str, config: Config) -> Config:
     """The product's configuration of parts that differ in their views alone."""
     first = parts[0]
     lengths = LENGTHS[name][first.lengths]
-    forearm = FOREARM[name] if first.mirrored else None
+    forearm = FOREARM[name] if first.anyhow else None
     return replace(
         config, pieces=PiecesConfig(
             tuple(lengths), tuple(lengths.values()), first.magnitude, tuple(part.view for part in parts)

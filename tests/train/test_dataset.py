@@ -231,7 +231,7 @@ def test_on_the_other_arm_only_the_axis_along_it_is_turned_round():
 
 def test_half_of_the_mixed_windows_are_mirrored_where_the_forearm_is_known():
     lying = torch.tensor([1.0, 0.0, 0.0]).expand(400, 40, 3)  # gravity along the forearm, in every window
-    for forearm, least, most in ((None, 0.0, 0.01), ("x", 0.4, 0.6), ("y", 0.0, 0.01)):
+    for forearm, least, most in ((None, 0.0, 0.01), ("x", 0.4, 0.6), ("y", 0.0, 0.2)):
         found, share, other = mixtures(lying, torch.Generator().manual_seed(3), forearm)
         own = found[share > 0.8]
         assert least <= (own[..., 0].mean(1) < 0).float().mean() <= most, forearm

@@ -46,7 +46,7 @@ def made(
 ):
     """A stage over 24 windows, and the codebook that it follows."""
     data, frozen = windows(), codebook(LAYOUT, text)
-    lessons = Lessons(copies_of(data.x, COPIES, 10.0, 0.05, 0), knowledge(24)[:teachers])
+    lessons = Lessons(copies_of(data.x, StudentConfig(copies=COPIES), 0), knowledge(24)[:teachers])
     return kind(config, data, 3, frozen, lessons, targets().membership, unlabelled), frozen
 
 
@@ -56,11 +56,18 @@ def with_method(name: str, **more) -> Config:
 
 def test_the_first_copy_is_the_window_itself_and_the_others_are_turned_and_flat_in_places():
     x = noise(20, 80, 3)
-    first, second, third = copies_of(x, 3, 10.0, 0.0, 0)
+    first, second, third = copies_of(x, StudentConfig(copies=3, gain=0.0), 0)
     assert torch.equal(first, x)
     as_long = (second.norm(dim=-1) - x.norm(dim=-1)).abs() < 1e-5
     assert 0.8 < as_long.float().mean() < 1 and 0.2 < as_long.all(1).float().mean() < 0.8
     assert not torch.allclose(second, x) and not torch.allclose(second, third)
+
+
+def test_copies_are_turned_about_the_forearm_where_its_axis_is_known():
+    along_x = torch.tensor([1.0, 0.0, 0.0]).expand(300, 80, 3)
+    for forearm, least, most in ((None, 0.0, 0.1), ("x", 0.0, 0.1), ("y", 0.35, 0.65)):
+        _, copy = copies_of(along_x, StudentConfig(copies=2, rotation_deg=5.0, gain=0.0, forearm=forearm), 0)
+        assert least < (1 - copy[:, 0, 0] ** 2).sqrt().square().mean().sqrt() < most, forearm
 
 
 def test_the_map_learns_the_codes_that_the_encoder_chooses():

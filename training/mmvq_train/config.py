@@ -188,8 +188,8 @@ class StudentConfig:
     """More copies, each turned further and mixed with another window, labels too; every step learns from as many of
     these as of the others, and takes twice as long."""
     forearm: Axis | None = None
-    """Axis of the device along the forearm, x for most watches, if it may be worn on either arm: half of the windows in
-    mixed copies are mirrored along it."""
+    """Axis of the device along the forearm, x for most watches: copies are turned about it as if the watch slid round
+    the arm, and half of the windows in mixed copies mirrored along it as if it were on the other arm."""
     method: DistilMethod = "workspace"
     """How to learn from teachers: their answers, weighed by the workspace (mGLW), equally (kd), by entropy (ebkd), by
     rightness and with features (camkd), by an agent (mtkd-rl); correlation of answers (dist); features alone (at, sp,

@@ -174,8 +174,7 @@ def _taught(
 
 def _lessons(config: Config, x: Tensor, teachers: dict[str, Teacher], known: dict[str, Knowledge]) -> Lessons:
     """Copies of windows, and what the teachers say of them, unless that is known already."""
-    s = config.student
-    copies = copies_of(x, s.copies, s.rotation_deg, s.gain, config.seed)
+    copies = copies_of(x, config.student, config.seed)
     for name, teacher in teachers.items():
         if name not in known:
             known[name] = knowledge_of(teacher, copies, _views(config))

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmvq_train.config import Axis
 
 TURNED_DEG, GAIN = 30.0, 0.05  # of mixtures (docs/lab-log.md)
+SLID_DEG: Final = {"copies": 30.0, "mixtures": 45.0}  # round the forearm, where its axis is known
 OTHER_ARM: Final = 0.5  # share of mixtures' windows
 FLATTENED: Final = 0.5  # share of windows
 SPANS, SPAN = 3, (0.05, 0.1)  # in each of those; their lengths, as shares of the window
@@ -60,12 +61,19 @@ def mirrored(x: Tensor, forearm: Axis) -> Tensor:
     return torch.where(torch.arange(3, device=x.device) == "xyz".index(forearm), -x, x)
 
 
+def slid(x: Tensor, forearm: Axis, deviation_deg: float, generator: torch.Generator) -> Tensor:
+    """(B, W, 3) -> each window as of a watch that has slid round the forearm, by an angle of that deviation."""
+    axis = torch.eye(3)[["xyz".index(forearm)]].expand(len(x), 3)
+    angle = torch.randn(len(x), generator=generator) * math.radians(deviation_deg)
+    return x @ rotation(axis, angle).to(x.device)
+
+
 def mixtures(x: Tensor, generator: torch.Generator, forearm: Axis | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, W, 3) -> `mixed` of windows that are turned and scaled, and half of them mirrored if the forearm's axis is
-    given; `flattened`."""
+    """(B, W, 3) -> `mixed` of windows that are turned and scaled, and if the forearm's axis is given, half of them
+    mirrored and all `slid`; `flattened`."""
     if forearm is not None:
         other = torch.rand(len(x), 1, 1, generator=generator).to(x.device) < OTHER_ARM
-        x = torch.where(other, mirrored(x, forearm), x)
+        x = slid(torch.where(other, mirrored(x, forearm), x), forearm, SLID_DEG["mixtures"], generator)
     found, share, row = mixed(augment(x, TURNED_DEG, GAIN, generator), generator)
     return flattened(found, generator), share, row
 

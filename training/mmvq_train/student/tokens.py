@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.quantiser import nearest
-from mmvq_train.config import Axis
-from mmvq_train.data import augment, flattened, mixtures
+from mmvq_train.config import Axis, StudentConfig
+from mmvq_train.data import SLID_DEG, augment, flattened, mixtures, slid
 from mmvq_train.student.model import Student
 
 WINDOWS_AT_ONCE: Final = 256
@@ -60,11 +60,15 @@ def mixed_of(student: Student, x: Tensor, count: int, seed: int, forearm: Axis |
     return Mixed(tokens, torch.stack(shares), torch.stack(others))
 
 
-def copies_of(x: Tensor, count: int, rotation_deg: float, gain: float, seed: int) -> list[Tensor]:
+def copies_of(x: Tensor, recipe: StudentConfig, seed: int) -> list[Tensor]:
     """Windows (N, W, 3) as they are, then turned and scaled a little and flattened in places, each copy otherwise."""
-    generator = torch.Generator().manual_seed(seed)
-    turned = [flattened(augment(x, rotation_deg, gain, generator), generator) for _ in range(count - 1)]
-    return [x, *turned]
+    generator, found = torch.Generator().manual_seed(seed), [x]
+    for _ in range(recipe.copies - 1):
+        copy = augment(x, recipe.rotation_deg, recipe.gain, generator)
+        if recipe.forearm is not None:
+            copy = slid(copy, recipe.forearm, SLID_DEG["copies"], generator)
+        found.append(flattened(copy, generator))
+    return found
 
 
 @torch.no_grad()
