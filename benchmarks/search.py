@@ -47,7 +47,7 @@ Judge = Callable[[Tensor], Tensor]
 class Part:
     """One view of pieces. lengths: which of LENGTHS; attributes: what offset and log-scale count; quantised: whether it
     reads codes, or shapes; anyhow: whether it learns from windows turned about the forearm and mirrored along it too;
-    student: what differs from USUAL."""
+    overlap: how many times as many training windows; student: what differs from USUAL."""
 
     view: PieceView = "axes"
     lengths: str = "usual"
@@ -57,10 +57,27 @@ class Part:
     attributes: tuple[float, float] = (1.0, 1.0)
     quantised: bool = True
     anyhow: bool = False
+    overlap: float = 1.0
     student: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Box:
+    """One of blackbox.NETS and how it learns; the rest as a part's."""
+
+    net: str
+    recipe: Recipe
+    anyhow: bool = False
+    overlap: float = 1.0
+
+    def on(self, name: str) -> Recipe:
+        """A data set."""
+        return replace(self.recipe, forearm=FOREARM[name] if self.anyhow else None)
+
+
 USUAL: Final = {"width": 64, "embedding": 32, "epochs": EPOCHS, "mixed": 8}
+SMALL: Final = {"width": 48}
+LONGER: Final[dict[str, Any]] = {"anyhow": True, "overlap": 2.0, "student": SMALL | {"epochs": 2 * EPOCHS, "mixed": 12}}
 PARTS: Final[dict[str, Part]] = {  # the first ones matter most, should time not be enough for all
     "axes": Part(),
     "gravity": Part("gravity"),
@@ -68,14 +85,21 @@ PARTS: Final[dict[str, Part]] = {  # the first ones matter most, should time not
     "axes, three lengths": Part(lengths="three"),
     "gravity, three lengths": Part("gravity", "three"),
     "rhythm, three lengths": Part("rhythm", "three"),
-    "axes, three lengths, width 48": Part(lengths="three", student={"width": 48}),
-    "gravity, three lengths, width 48": Part("gravity", "three", student={"width": 48}),
-    "rhythm, three lengths, width 48": Part("rhythm", "three", student={"width": 48}),
-    "axes, width 48": Part(student={"width": 48}),
-    "gravity, width 48": Part("gravity", student={"width": 48}),
-    "axes, width 48, worn anyhow": Part(anyhow=True, student={"width": 48}),  # to gravity all wear is the same
-    "axes, three lengths, width 48, worn anyhow": Part(lengths="three", anyhow=True, student={"width": 48}),
-    "rhythm, three lengths, width 48, worn anyhow": Part("rhythm", "three", anyhow=True, student={"width": 48}),
+    "axes, three lengths, width 48": Part(lengths="three", student=SMALL),
+    "gravity, three lengths, width 48": Part("gravity", "three", student=SMALL),
+    "rhythm, three lengths, width 48": Part("rhythm", "three", student=SMALL),
+    "axes, width 48": Part(student=SMALL),
+    "gravity, width 48": Part("gravity", student=SMALL),
+    # how it is worn: to gravity that is all the same
+    "axes, width 48, worn anyhow": Part(anyhow=True, student=SMALL),
+    "axes, three lengths, width 48, worn anyhow": Part(lengths="three", anyhow=True, student=SMALL),
+    "rhythm, three lengths, width 48, worn anyhow": Part("rhythm", "three", anyhow=True, student=SMALL),
+    # four times as many steps, of windows that overlap more
+    "axes, three lengths, longer": Part(lengths="three", **LONGER),
+    "gravity, three lengths, longer": Part("gravity", "three", **LONGER),
+    "rhythm, three lengths, longer": Part("rhythm", "three", **LONGER),
+    "axes, longer": Part(**LONGER),
+    "gravity, longer": Part("gravity", **LONGER),
     "axes, not mixed": Part(student={"mixed": 0}),
     # which pieces
     "axes, two lengths": Part(lengths="two"),
@@ -113,6 +137,10 @@ FORMS: Final[dict[str, tuple[str, ...]]] = {
         "axes, three lengths, width 48, worn anyhow", "gravity, three lengths, width 48",
         "rhythm, three lengths, width 48, worn anyhow",
     ),
+    "axes and gravity, longer": ("axes, longer", "gravity, longer"),
+    "axes, gravity, rhythm, three lengths, longer": (
+        "axes, three lengths, longer", "gravity, three lengths, longer", "rhythm, three lengths, longer",
+    ),
 }
 LENGTHS: Final[dict[str, dict[str, Lengths]]] = {  # hop of each length of pieces, in seconds
     "wisdm_watch": {
@@ -129,14 +157,15 @@ LENGTHS: Final[dict[str, dict[str, Lengths]]] = {  # hop of each length of piece
     },
 }
 LEFT_OUT: Final = {"wisdm_watch": 0.3, "selfback_wrist": 0.6}  # of pieces, in training
-NETS: Final[dict[str, tuple[str, Recipe, bool]]] = {  # of blackbox.NETS; how; whether worn anyhow
-    "WRN16-1": ("WRN16-1", Recipe(EPOCHS), False),
-    "WRN16-1, not mixed": ("WRN16-1", Recipe(EPOCHS, mixed=False), False),
-    "WRN16-1, worn anyhow": ("WRN16-1", Recipe(EPOCHS), True),
-    "WRN16-2": ("WRN16-2", Recipe(EPOCHS), False),
-    "WRN16-2, not mixed": ("WRN16-2", Recipe(EPOCHS, mixed=False), False),
-    "TinierHAR": ("TinierHAR", Recipe(EPOCHS, learning_rate=5e-3), False),
-    "TinierHAR, not mixed": ("TinierHAR", Recipe(EPOCHS, mixed=False, learning_rate=5e-3), False),
+NETS: Final[dict[str, Box]] = {
+    "WRN16-1": Box("WRN16-1", Recipe(EPOCHS)),
+    "WRN16-1, not mixed": Box("WRN16-1", Recipe(EPOCHS, mixed=False)),
+    "WRN16-1, worn anyhow": Box("WRN16-1", Recipe(EPOCHS), anyhow=True),
+    "WRN16-1, longer": Box("WRN16-1", Recipe(EPOCHS), overlap=2.0),
+    "WRN16-2": Box("WRN16-2", Recipe(EPOCHS)),
+    "WRN16-2, not mixed": Box("WRN16-2", Recipe(EPOCHS, mixed=False)),
+    "TinierHAR": Box("TinierHAR", Recipe(EPOCHS, learning_rate=5e-3)),
+    "TinierHAR, not mixed": Box("TinierHAR", Recipe(EPOCHS, mixed=False, learning_rate=5e-3)),
 }
 
 
@@ -165,14 +194,16 @@ def there(path: Path) -> bool:
 
 def made(path: Path, name: str, row: str, config: Config, data: Dataset) -> None:
     """Train a part or a net and keep what it says of the test people's windows, as they are and disturbed."""
+    overlap = (PARTS[row] if row in PARTS else NETS[row]).overlap
+    if overlap != 1:
+        data = dataset(replace(config, train_hop_s=config.train_hop / overlap))
     start, test, run = time.perf_counter(), data.test, RUNS / f"{name}-{path.stem}"
     everybody = together(data.train, data.calibrate)
     if row in PARTS:
         judge, weights = learnt(PARTS[row], name, config, everybody, len(data.labels))
     else:
-        kind, recipe, anyhow = NETS[row]
-        recipe = replace(recipe, forearm=FOREARM[name] if anyhow else None)
-        net = trained(kind, everybody, len(data.labels), recipe, config.seed, run)
+        box = NETS[row]
+        net = trained(box.net, everybody, len(data.labels), box.on(name), config.seed, run)
         judge, weights = lambda x: torch.cat(in_batches(net, x)), sum(p.numel() for p in net.parameters())
     others = {what: torch.from_numpy(np.stack(copies)) for what, copies in disturbed(test.x, FOREARM[name]).items()}
     found = {PLAIN: judge(test.x)} | {what: torch.stack([judge(x) for x in copies]) for what, copies in others.items()}
@@ -196,13 +227,14 @@ def learnt(part: Part, name: str, config: Config, seen: WindowSet, classes: int)
 def form(parts: Sequence[Part], name: str, config: Config) -> Config:
     """The product's configuration of parts that differ in their views alone."""
     first = parts[0]
-    lengths = LENGTHS[name][first.lengths]
+    lengths, epochs = LENGTHS[name][first.lengths], DATA[name].codebook.epochs
     forearm = FOREARM[name] if first.anyhow else None
     return replace(
-        config, pieces=PiecesConfig(
+        config, train_hop_s=DATA[name].train_hop / first.overlap,
+        pieces=PiecesConfig(
             tuple(lengths), tuple(lengths.values()), first.magnitude, tuple(part.view for part in parts)
         ),
-        codebook=replace(config.codebook, size=first.size, joint=first.joint),
+        codebook=replace(config.codebook, size=first.size, joint=first.joint, epochs=round(epochs / first.overlap)),
         student=replace(config.student, forearm=forearm, piece_dropout=LEFT_OUT[name], **USUAL | first.student),
     )
 

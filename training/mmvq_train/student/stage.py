@@ -12,6 +12,7 @@ but slots where they are frozen into the student.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,8 @@ from mmvq_train.student.methods import Method, Seen, make_method
 from mmvq_train.student.model import Student, make_student
 from mmvq_train.student.tokens import Mixed, Tokens, follow, mixed_of, tokens_of
 from mmvq_train.teachers import POSITIONS, Knowledge
+
+ACTIONS_OF: Final = 4  # sub-actions are learnt from every fourth window of a batch: two fifths of a step went into them
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ class StudentStage(Stage):
         if learning and self.more is not None:
             parts["unlabelled"] = s.distil * self._unlabelled(self.more, copy, device)
         if self.frozen[0].text is not None:
-            parts["action"] = s.action * self._sub_actions(batch.y, codes, attributes, embeddings)
+            some = [part[: -(-len(part) // ACTIONS_OF)] for part in (batch.y, codes, attributes, embeddings)]
+            parts["action"] = s.action * self._sub_actions(*some)
         loss = torch.stack(list(parts.values())).sum()
         self.note(loss=loss.detach(), **{name: value.detach() for name, value in parts.items()}, **self.coefficients())
         return loss
