@@ -31,12 +31,14 @@ from mmvq_train.student.tokens import copies_of
 # else a student learns plays no part. selfBACK's 100 Hz say no more of it than 50; its stairs want short pieces.
 DATA: dict[str, Config] = {
     "wisdm_watch": Config(
-        train_hop_s=5.0, codebook=CodebookConfig(epochs=8), student=StudentConfig(width=192, epochs=16)
+        train_hop_s=5.0, codebook=CodebookConfig(epochs=8),
+        pieces=PiecesConfig((0.5, 1.0, 2.0, 4.0, 10.0), (0.5, 1.0, 1.0, 1.0, 1.0), views=("axes",)),
+        student=StudentConfig(width=192, embedding=16, epochs=16, mixed=0),
     ),
     "selfback_wrist": Config(
         rate_hz=50.0, window_s=5.0, hop_s=2.5, train_hop_s=2.5, codebook=CodebookConfig(epochs=12),
-        pieces=PiecesConfig((0.2, 0.4, 0.8, 1.6, 3.2), (0.25, 0.25, 0.5, 0.5, 0.5)),
-        student=StudentConfig(width=256, embedding=32, epochs=24, piece_dropout=0.7),
+        pieces=PiecesConfig((0.2, 0.4, 0.8, 1.6, 3.2), (0.25, 0.25, 0.5, 0.5, 0.5), views=("axes",)),
+        student=StudentConfig(width=256, embedding=32, epochs=24, piece_dropout=0.7, mixed=0),
     ),
 }
 

@@ -17,10 +17,10 @@ from mmvq_train.rundir import resume_run, start_run
 
 RUNS: Final = Path("runs/accuracy")  # where accuracy.py leaves models
 CHOSEN: Final = {  # of search.FORMS
-    "wisdm_watch": "axes, gravity, rhythm, three lengths, width 48, worn anyhow",
-    "selfback_wrist": "axes and gravity, width 48, worn anyhow",
+    "wisdm_watch": "axes, gravity, rhythm, three lengths, longer",
+    "selfback_wrist": "axes and gravity, longer",
 }
-FAST: Final = dict.fromkeys(CHOSEN, "axes, three lengths, width 48, worn anyhow")  # about as fast as WRN16-1
+FAST: Final = dict.fromkeys(CHOSEN, "axes, three lengths, longer")  # about as fast as WRN16-1
 
 
 def recipe(name: str, chosen: dict[str, str] = CHOSEN) -> Config:

@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -95,13 +95,14 @@ ROWS: dict[str, Row] = METHODS | {  # and what the workspace's parts are worth
     "workspace, three teachers and the codebook": _row(*THREE, "codebook", method="workspace"),
 }
 # λ and the temperature by inner splits (docs/lab-log.md), for every row that has them.
+ONE_VIEW: Final[dict[str, Any]] = {"width": 128, "embedding": 16, "mixed": 0}
 TRAINING: dict[str, Config] = {
     "wisdm_watch": replace(
-        DATA["wisdm_watch"], student=StudentConfig(epochs=12, temperature=1.0, distil=0.9),
+        DATA["wisdm_watch"], student=StudentConfig(**ONE_VIEW, epochs=12, temperature=1.0, distil=0.9),
         teachers=TeachersConfig(epochs=10, precision="bf16-mixed"),
     ),
     "selfback_wrist": replace(
-        DATA["selfback_wrist"], student=StudentConfig(epochs=16, temperature=1.0, distil=0.9),
+        DATA["selfback_wrist"], student=StudentConfig(**ONE_VIEW, epochs=16, temperature=1.0, distil=0.9),
         teachers=TeachersConfig(epochs=14, precision="bf16-mixed"),
     ),
 }
