@@ -1,4 +1,4 @@
-"""No stage is decoration: what each moves when it is switched off, on the embedded recordings with the small preset.
+"""No stage is decoration: what each moves when it is switched off, on the embedded recordings, for a one-view student.
 
     python benchmarks/ablation.py [SEEDS]
 
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from additive import DATA
 from common import write_result
+from distillation import ONE_VIEW
 
 from mmvq_bridge.command import say
-from mmvq_train.config import PRESETS, Config
+from mmvq_train.config import Config, StudentConfig
 from mmvq_train.data import load_dataset
 from mmvq_train.pipeline import train
 from mmvq_train.rundir import start_run
@@ -71,7 +73,8 @@ def main() -> None:
     seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in seeds:
-        base = replace(PRESETS["small"], seed=seed)
+        student = StudentConfig(**ONE_VIEW, epochs=20)
+        base = Config(seed=seed, pieces=DATA["wisdm_watch"].pieces, student=student)
         for name, (config, shared) in variants(base).items():
             say(f"== seed {seed}, without {name}")
             out = FOLDER / f"{seed}-{name.replace(' ', '-')}"

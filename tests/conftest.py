@@ -20,10 +20,11 @@ LABELS = ("clapping", "jogging", "sitting", "walking")
 # A run of seconds: 4 s windows, few codes, narrow nets, images of 16 pixels.
 TINY = shlex.split(
     "--window-s 4 --hop-s 2 --train-hop-s 1 --accelerator cpu --pieces.lengths-s 1 3 --pieces.hops-s 1.5 1 "
+    "--pieces.views axes "
     "--codebook.size 8 --codebook.dim 4 --codebook.epochs 4 --codebook.batch 32 "
     "--teachers.epochs 1 --teachers.depth 10 --teachers.image 16 --teachers.cache None --workspace.dim 16 "
     "--student.epochs 12 --student.batch 32 --student.learning-rate 0.01 --student.width 128 --student.embedding 8 "
-    "--student.weight-decay 0.1"
+    "--student.mixed 0 --student.weight-decay 0.1"
 )
 
 

@@ -20,7 +20,7 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 RUDE = "<b>x & \"y\" 'z'"
 SIZE = 6
 CONFIG = Config(
-    pieces=PiecesConfig((1.0, 4.0), (2.0, 3.0)),
+    pieces=PiecesConfig((1.0, 4.0), (2.0, 3.0), views=("axes",)),
     codebook=CodebookConfig(size=SIZE, dim=8),
     student=StudentConfig(width=16, embedding=4),
 )

@@ -96,7 +96,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_key(text: str, tmp_path: 
         (Config(codebook=CodebookConfig(size=1)), "--codebook.size 1"),
         (Config(codebook=CodebookConfig(alone=0.6, settled=0.5)), "--codebook.settled"),
         (Config(codebook=CodebookConfig(floor=0.9)), "--codebook.floor 0.9"),
-        (Config(student=StudentConfig(forearm="x")), "--student.forearm mirrors"),
+        (Config(student=StudentConfig(mixed=0, forearm="x")), "--student.forearm mirrors"),
         (Config(codebook=CodebookConfig(texts=())), "--codebook.texts is empty"),
         (Config(codebook=CodebookConfig(target="attention")), "--codebook.fusion True"),
         (Config(codebook=CodebookConfig(joint=True), pieces=PiecesConfig(magnitude=True)), "--codebook.joint"),
@@ -183,9 +183,10 @@ def test_teachers_are_read_from_words_with_their_size_and_number():
 
 
 def test_lengths_beyond_the_window_shrink_to_it_once():
-    layout = Config(window_s=3.0).layout
-    assert layout.lengths_s == (0.5, 1.0, 2.0, 3.0)
-    assert len(layout.hops_s) == 4
+    pieces = PiecesConfig((0.5, 2.0, 4.0, 10.0), (0.5, 1.0, 1.0, 1.0), views=("axes",))
+    layout = Config(window_s=3.0, pieces=pieces).layout
+    assert layout.lengths_s == (0.5, 2.0, 3.0)
+    assert len(layout.hops_s) == 3
     assert layout.window == 60
 
 

@@ -139,7 +139,8 @@ def test_without_text_no_code_and_no_piece_has_words(tmp_path, trained):
 
 
 def test_five_lengths_of_64_codes_and_64_sub_actions_stay_under_three_megabytes(tmp_path, trained):
-    config = replace(CONFIG, pieces=PiecesConfig(), codebook=CodebookConfig(size=64))
+    pieces = PiecesConfig((0.5, 1.0, 2.0, 4.0, 10.0), (0.5, 1.0, 1.0, 1.0, 1.0), views=("axes",))
+    config = replace(CONFIG, pieces=pieces, codebook=CodebookConfig(size=64))
     classes, test = trained["metrics"]["classes"], trained["test"]
     entries = tuple(f"forearm does thing number {i} of many things" for i in range(64))
     membership = torch.ones(len(classes), len(entries), dtype=torch.bool)

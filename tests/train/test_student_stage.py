@@ -21,7 +21,7 @@ from mmvq_train.teachers import Knowledge
 
 CONFIG = Config(
     window_s=4.0,
-    pieces=PiecesConfig((0.5, 1.0, 4.0), (0.5, 0.7, 1.0)),
+    pieces=PiecesConfig((0.5, 1.0, 4.0), (0.5, 0.7, 1.0), views=("axes",)),
     codebook=CodebookConfig(size=8, dim=4),
     workspace=WorkspaceConfig(dim=16),
     student=StudentConfig(width=16, embedding=5, epochs=2, batch=8, learning_rate=0.02),
