@@ -2,7 +2,7 @@
 
     python benchmarks/search.py ../shared/data [SET ...]    # writes results/search/<set>/, results/search.json; goes on
 
-Folds 1 and 2 test in turn, the others of folds 1 to 4 train; people of fold 0 are nowhere. A part is one view of pieces
+Fold 1 tests, folds 2 to 4 train; people of fold 0 are nowhere. A part is one view of pieces
 with lengths, codes and networks of its own, on k-means codes: what text does to codes is measured in codebook.py. Parts
 learn apart, as in the product, so a form is a sum of parts (mean of their logits). What forms weigh, and how long a
 call takes: latency.py.
@@ -34,7 +34,7 @@ from mmvq_train.fitting import in_batches
 from mmvq_train.pieces import PieceView
 from mmvq_train.rundir import write_json
 
-FOLDS: Final = (1, 2)
+FOLD: Final = 1
 RUNS: Final = Path("runs/search")
 EPOCHS: Final = 24
 PLAIN: Final = "as recorded"
@@ -173,18 +173,16 @@ def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
     for name in [name for name in DATA if name in sys.argv] or DATA:
-        for fold in FOLDS:
-            config = replace(
-                DATA[name], data=str(folder / name / f"{name}.parquet"), split=str(folder / name / "splits.json"),
-                fold=fold,
-            )
-            data: Dataset | None = None
-            for row in [*PARTS, *NETS]:
-                path = RESULTS / "search" / name / f"{fold}-{slug(row)}.json"
-                if not there(path):
-                    data = data or dataset(config)
-                    made(path, name, row, config, data)
-                    write()
+        config = replace(
+            DATA[name], data=str(folder / name / f"{name}.parquet"), split=str(folder / name / "splits.json"), fold=FOLD
+        )
+        data: Dataset | None = None
+        for row in [*PARTS, *NETS]:
+            path = RESULTS / "search" / name / f"{slug(row)}.json"
+            if not there(path):
+                data = data or dataset(config)
+                made(path, name, row, config, data)
+                write()
 
 
 def there(path: Path) -> bool:
@@ -210,7 +208,7 @@ def made(path: Path, name: str, row: str, config: Config, data: Dataset) -> None
     with atomic(run / SAID) as kept:
         np.savez_compressed(kept, y=test.y.numpy(), **{what: logits.half().numpy() for what, logits in found.items()})
     write_json(path, {
-        "row": row, "fold": config.fold, "labels": len(data.labels), "weights": weights, "commit": commit(),
+        "row": row, "labels": len(data.labels), "weights": weights, "commit": commit(),
         "seconds": time.perf_counter() - start,
     })
     say(f"== {path}: {scored(name, [path.stem])}")
@@ -256,21 +254,16 @@ def write() -> None:
     told: dict[str, Any] = {}
     for folder in sorted(path for path in (RESULTS / "search").iterdir() if path.is_dir()):
         rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if there(path)]
-        of = {(row["row"], row["fold"]): row for row in rows}
-        forms = {}
-        for what, parts in {**FORMS, **{net: (net,) for net in NETS}}.items():
-            folds = [fold for fold in FOLDS if all((part, fold) in of for part in parts)]
-            if folds:
-                every = [scored(folder.name, [f"{fold}-{slug(part)}" for part in parts]) for fold in folds]
-                forms[what] = {
-                    "folds": folds,
-                    "macro_f1": {key: float(np.mean([one[key] for one in every])) for key in every[0]},
-                    "macro_f1_per_fold": [one[PLAIN] for one in every],
-                    "weights": sum(of[part, folds[0]]["weights"] for part in parts),
-                    "minutes": sum(of[part, folds[0]]["seconds"] for part in parts) / 60,
-                }
-        told[folder.name] = forms
-    about = {"test": "each fold's people by the others of folds 1 to 4", "folds": FOLDS, "plain": PLAIN}
+        of = {row["row"]: row for row in rows}
+        told[folder.name] = {
+            what: {
+                "macro_f1": scored(folder.name, [slug(part) for part in parts]),
+                "weights": sum(of[part]["weights"] for part in parts),
+                "minutes": sum(of[part]["seconds"] for part in parts) / 60,
+            }
+            for what, parts in {**FORMS, **{net: (net,) for net in NETS}}.items() if all(part in of for part in parts)
+        }
+    about = {"test": "people of the fold by those of folds 2 to 4", "fold": FOLD, "plain": PLAIN}
     write_result("search", 0, about | {"data": told})
 
 

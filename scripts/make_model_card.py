@@ -47,7 +47,8 @@ seen during development and whose windows helped to choose the int8 variant (`do
 
 **Known failures.** The eating activities (soup, chips, pasta, sandwich) and drinking are taken for one another, as the
 wrist moves alike. People differ: see the rows above. It has seen one kind of watch (±2 g, so hard movement clips), worn
-on the dominant wrist, in recordings of one activity at a time; the other wrist and free living are untested. Movement
+on the dominant wrist, in recordings of one activity at a time. Of a watch that slid round the forearm or sits on the
+other arm it knows what turned and mirrored windows told it (`docs/benchmarks.md`); free living is untested. Movement
 that is none of the {count} activities still gets one of their labels; how well `unknown` catches it has not been
 measured. Not for medical or safety use.
 """

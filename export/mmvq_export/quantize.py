@@ -67,7 +67,7 @@ def quantize(model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: T
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
         )
         quantized = onnx.load(str(result))
-    _batched_products(quantized, model, 63 if target == "x86" else 127)
+    _batched_products(quantized, model, np.uint8(128) if target == "x86" else np.int8(0))
     return quantized
 
 
@@ -86,10 +86,12 @@ def settle(
     bias.CopyFrom(numpy_helper.from_array(settled.astype(np.float32), CONTRIBUTION_BIAS))
 
 
-def _batched_products(quantized: onnx.ModelProto, model: onnx.ModelProto, largest: int) -> None:
+def _batched_products(quantized: onnx.ModelProto, model: onnx.ModelProto, zero: np.uint8 | np.int8) -> None:
     """In place: products with a matrix a group (G, n, m), in integers, with a scale for every column of each group.
 
-    ONNX Runtime's quantiser would have one scale for a column of all groups, and no integer kernel for that.
+    ONNX Runtime's quantiser would have one scale for a column of all groups, and no integer kernel for that. zero: what
+    stands for 0 among the weights, and their type. Unsigned products are added in 32 bits on every x86, so that here
+    all 8 bits can be used; arm64 knows no product of signed activations and unsigned weights.
     """
     graph = quantized.graph
     source = {node.output[0]: node for node in graph.node}
@@ -103,15 +105,18 @@ def _batched_products(quantized: onnx.ModelProto, model: onnx.ModelProto, larges
             nodes.append(node)
             continue
         given = source[node.input[0]]
-        step = np.abs(trained[name]).max(axis=1, keepdims=True).clip(1e-12) / largest
+        step = np.abs(trained[name]).max(axis=1, keepdims=True).clip(1e-12) / 127
         tensors = {
-            "whole": np.round(trained[name] / step).astype(np.int8),
+            "whole": (np.round(trained[name] / step) + float(zero)).astype(zero.dtype),
+            "zero": np.array(zero),
             "step": (step * numpy_helper.to_array(constants[given.input[1]])).astype(np.float32),
         }
         graph.initializer.extend(numpy_helper.from_array(value, f"{name}_{key}") for key, value in tensors.items())
         product, number = f"{name}_product", f"{name}_number"
         nodes.extend([
-            onnx.helper.make_node("MatMulInteger", [given.input[0], f"{name}_whole", given.input[2]], [product]),
+            onnx.helper.make_node(
+                "MatMulInteger", [given.input[0], f"{name}_whole", given.input[2], f"{name}_zero"], [product]
+            ),
             onnx.helper.make_node("Cast", [product], [number], to=onnx.TensorProto.FLOAT),
             onnx.helper.make_node("Mul", [number, f"{name}_step"], list(node.output)),
         ])
