@@ -1,7 +1,6 @@
 """Losses of the codebook, its model, and stage 1 with and without text."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from mmvq_train.codebook.losses import (
     weighted_cross_entropy,
 )
 from mmvq_train.codebook.model import attribute_inputs, scale_g
-from mmvq_train.config import CodebookConfig, Config
+from mmvq_train.config import CodebookConfig, Config, PiecesConfig
 from mmvq_train.data import WindowSet
 from mmvq_train.fitting import fit
 from mmvq_train.pieces import Layout
@@ -239,7 +238,8 @@ def test_codes_stand_still_while_their_readers_settle(tmp_path):
 
 def stage_config(**how: Any) -> Config:
     recipe = CodebookConfig(**{"size": 8, "dim": 4, "epochs": 8, "batch": 30, "learning_rate": 0.01} | how)
-    return replace(Config(), codebook=recipe, window_s=2.0)
+    pieces = PiecesConfig((0.5, 1.0, 2.0), (0.5, 1.0, 1.0), views=("axes",))
+    return Config(window_s=2.0, pieces=pieces, codebook=recipe)
 
 
 def windows() -> WindowSet:
