@@ -63,7 +63,7 @@ def main() -> None:
             found[name] = {"folds": len(rows["mmvq"])} | {
                 row: {key: float(np.mean([one[key] for one in some])) for key in some[0]} for row, some in rows.items()
             }
-    write_result("explanation", 0, {"windows": f"every {EVERY}th of the tested people", "data": found})
+    write_result("explanation", 0, {"windows": f"every {EVERY}th window of the tested people", "data": found})
 
 
 def judged(name: str, run: TrainedRun, file: bytes, data: Dataset, fold: int) -> dict[str, dict[str, float]]:

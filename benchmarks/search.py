@@ -71,7 +71,7 @@ class Box:
     overlap: float = 1.0
 
     def on(self, name: str) -> Recipe:
-        """A data set."""
+        """The recipe on a data set."""
         return replace(self.recipe, forearm=FOREARM[name] if self.anyhow else None)
 
 

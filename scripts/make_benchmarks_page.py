@@ -21,8 +21,8 @@ and `search.json` in `benchmarks/results/`; each file says machine, versions, co
 """
 ACCURACY = """
 ## Accuracy
-Every fold by a judge trained on the other folds' people, one seed; {sets}. All see the same windows; nets and the
-student are judged as the int8 files that one would deploy, through ONNX Runtime.
+Every fold by a judge trained on the other folds' people, one seed. All see the same windows; nets and the student are
+judged as the int8 files that one would deploy, through ONNX Runtime.
 
 - **macro-F1**: of all folds' windows together, in brackets its 95 % interval over people (1000 bootstrap draws); rows
   of fewer than five folds say so. **fold 0** alone, and the mean over **people** of each one's own.
@@ -74,8 +74,7 @@ def main() -> None:
 
 def _accuracy(found: dict[str, Any]) -> str:
     """Both sets' tables."""
-    sets = " and ".join(NAMES[name] for name in found["data"])
-    return ACCURACY.format(sets=sets) + "\n".join(_set(NAMES[name], one["rows"]) for name, one in found["data"].items())
+    return ACCURACY + "\n".join(_set(NAMES[name], one["rows"]) for name, one in found["data"].items())
 
 
 def _set(name: str, rows: dict[str, Any]) -> str:

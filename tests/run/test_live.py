@@ -1,10 +1,13 @@
 """mmvq-run on a real pseudo-terminal: live equals replay, and what happens when the port does."""
 
+import fcntl
 import os
 import pty
 import signal as signals
+import struct
 import subprocess
 import sys
+import termios
 import time
 import tty
 from contextlib import contextmanager
@@ -24,7 +27,8 @@ class Board:
         self.master, slave = pty.openpty()
         tty.setraw(slave)
         link.unlink(missing_ok=True)
-        link.symlink_to(os.ttyname(slave))
+        self.port = os.ttyname(slave)
+        link.symlink_to(self.port)
         os.close(slave)
 
     def wait_for_start(self):
@@ -44,7 +48,14 @@ class Board:
                 piece = piece[os.write(self.master, piece) :]
 
     def unplug(self):
-        time.sleep(0.3)  # a real port, too, gives its reader what came before
+        """A real port, too, gives its reader what came before."""
+        seen = os.open(self.port, os.O_RDONLY | os.O_NOCTTY)
+        deadline, quiet = time.monotonic() + 20, 0
+        while time.monotonic() < deadline and quiet < 10:
+            (waiting,) = struct.unpack("i", fcntl.ioctl(seen, termios.FIONREAD, bytes(4)))
+            quiet = quiet + 1 if waiting == 0 else 0
+            time.sleep(0.03)
+        os.close(seen)
         os.close(self.master)
 
 

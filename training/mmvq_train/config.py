@@ -33,7 +33,7 @@ class PiecesConfig:
     views: tuple[PieceView, ...] = ("axes", "gravity", "rhythm")
     """What of a piece is coded, each by tokens of its own, which learn apart and add up: axes (the curves of x, y, z),
     gravity (along the piece's mean, across it, and the magnitude), rhythm (the spectra of x, y, z). axes alone is
-    nearly as good, and twice as fast at the edge."""
+    twice as fast at the edge, and less accurate."""
 
 
 @dataclass(frozen=True)
