@@ -13,7 +13,8 @@ from mmvq_export.compact import compact
 from mmvq_export.equalise import equalise
 from mmvq_export.gates import Gate, compare, honesty_error, run_file, run_student
 from mmvq_export.metadata import describe, seal
-from mmvq_export.quantize import Target, quantize, settle
+from mmvq_export.quantize import LARGEST, Target, quantize, settle
+from mmvq_export.rounding import round_weights
 from mmvq_export.trace import Batch, Deployed, strip, trace
 from mmvq_train.rundir import TrainedRun, load_run
 from mmvq_train.student import Student
@@ -57,11 +58,13 @@ def graph_of(
     """The student as it is deployed, without metadata; int8 ranges from windows of training people (N, window, 3)."""
     deployed = Deployed(student).eval()
     if quantization == "int8":
+        meant = run_student(student, windows)["contributions"]
         equalise(deployed, torch.from_numpy(windows))
-    model = trace(deployed, batch)
-    if quantization == "int8":
-        meant, model = model, quantize(model, windows, target)
+        round_weights(deployed, torch.from_numpy(windows), LARGEST[target])
+        model = quantize(trace(deployed, batch), windows, target)
         settle(model, meant, windows, student.layout.counts, _step(batch))
+    else:
+        model = trace(deployed, batch)
     strip(model)
     compact(model)
     return model

@@ -42,14 +42,22 @@ class Packed(nn.Module):
             self.act_size = nn.Parameter(torch.ones(self.lengths, 1, 1))  # by which its tokens count there
             self.reader = student.reader.folded() if student.reader else None
 
-    def forward(self, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
-        """Looked up, laid in groups, through the layers and back."""
+    def features(self, codes: Tensor, attributes: Tensor) -> Tensor:
+        """Looked up and laid in groups (B, lengths · inputs, 1, places)."""
         features = torch.cat([F.embedding(codes + self.first_row, self.table).flatten(2), attributes.flatten(2)], -1)
         groups = features.index_select(1, self.laid).unflatten(1, (self.lengths, -1)).transpose(2, 3)
-        x = self.second(self.first(groups.flatten(1, 2).unsqueeze(2)).relu()).relu()  # (B, lengths · width, 1, places)
-        tokens = x.squeeze(2).unflatten(1, (self.lengths, -1)).transpose(2, 3)
+        return groups.flatten(1, 2).unsqueeze(2)
+
+    def tokens(self, hidden: Tensor) -> Tensor:
+        """Embeddings (B, lengths, places, width) out of the second layer's channels (B, lengths · width, 1, places)."""
+        tokens = hidden.squeeze(2).unflatten(1, (self.lengths, -1)).transpose(2, 3)
         if self.reader is not None:
             tokens = self.reader(tokens.flatten(0, 2)).unflatten(0, tokens.shape[:3])
+        return tokens
+
+    def forward(self, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+        """Looked up, laid in groups, through the layers and back."""
+        tokens = self.tokens(self.second(self.first(self.features(codes, attributes)).relu()).relu())
         contributions = (tokens @ self.last + self.last_bias).flatten(1, 2).index_select(1, self.back)
         actions = (tokens @ self.act.weight.T) * self.act_size + self.act.bias
         return contributions, actions.flatten(1, 2).index_select(1, self.back)

@@ -7,6 +7,7 @@ those that the TopK of the nearest codes feeds.
 
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +24,14 @@ from mmvq_export.gates import run_file
 
 Target = Literal["x86", "arm64"]
 CONTRIBUTION_BIAS: Final = "networks.last_bias"  # as the tracer calls it in Deployed
+LAYING: Final = ("Concat", "Gather", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 KINDS: Final = ("Conv", "Relu", "MatMul", "Gemm", "Gather")
 # VNNI kernels take unsigned activations; those of arm64 want both signed.
 ACTIVATIONS: Final[dict[Target, QuantType]] = {"x86": QuantType.QUInt8, "arm64": QuantType.QInt8}
+# A weight of a convolution, in steps. Without VNNI, x86 adds products of 8 bits by pairs in 16 bits, and clips:
+# contributions were off by five times as much on such a core. Weights of 7 bits fit, and the file then says the same on
+# every x86.
+LARGEST: Final[dict[Target, int]] = {"x86": 64, "arm64": 127}
 
 
 class _Windows(CalibrationDataReader):
@@ -57,9 +63,7 @@ def quantize(model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: T
             activation_type=ACTIVATIONS[target],
             weight_type=QuantType.QInt8,
             per_channel=True,
-            # Without VNNI, x86 adds products of 8 bits by pairs in 16 bits, and clips: contributions were off by five
-            # times as much on such a core. Weights of 7 bits fit, and the file then says the same on every x86.
-            reduce_range=target == "x86",
+            reduce_range=LARGEST[target] < 127,
             op_types_to_quantize=list(KINDS),
             nodes_to_quantize=after_codes(model),
             # A product's result goes on in float: rounding it too would only add error (an Add follows, which is not
@@ -68,18 +72,20 @@ def quantize(model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: T
         )
         quantized = onnx.load(str(result))
     _batched_products(quantized, model, np.uint8(128) if target == "x86" else np.int8(0))
+    _laid_in_bytes(quantized, model)
     return quantized
 
 
 def settle(
-    quantized: onnx.ModelProto, model: onnx.ModelProto, windows: npt.NDArray[np.float32], counts: list[int], step: int
+    quantized: onnx.ModelProto, meant: npt.NDArray[np.float32], windows: npt.NDArray[np.float32], counts: list[int],
+    step: int,
 ) -> None:
     """In place: take the mean of what rounding adds to contributions, over windows and the tokens of each length, off
     the bias that is added to them in float (bias correction, Nagel et al. 2019, arXiv 1906.04721).
 
-    counts: tokens of each length; step: the models' batch.
+    meant: contributions (N, T, C) in float; counts: tokens of each length; step: the model's batch.
     """
-    rounded, meant = (run_file(one.SerializeToString(), windows, step)["contributions"] for one in (quantized, model))
+    rounded = run_file(quantized.SerializeToString(), windows, step)["contributions"]
     apart = np.split((rounded - meant).mean(0, dtype=np.float64), np.cumsum(counts)[:-1])
     [bias] = [tensor for tensor in quantized.graph.initializer if tensor.name == CONTRIBUTION_BIAS]
     settled = numpy_helper.to_array(bias) - np.stack([own.mean(0, keepdims=True) for own in apart])
@@ -122,6 +128,69 @@ def _batched_products(quantized: onnx.ModelProto, model: onnx.ModelProto, zero: 
         ])
     del graph.node[:]
     graph.node.extend(nodes)
+    drop_unread(graph)
+
+
+def _laid_in_bytes(quantized: onnx.ModelProto, model: onnx.ModelProto) -> None:
+    """In place: what is looked up, put side by side and turned stays in bytes, of the range of the layer that reads it.
+
+    The quantiser has a range of its own for the looked-up table, which rounds a code's features twice, and goes back
+    to float wherever a shape changes. model: the same in float, whose constants are rounded anew.
+    """
+    graph = quantized.graph
+    source = {node.output[0]: node for node in graph.node}
+    readers = Counter(name for node in graph.node for name in node.input)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    trained = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    made: dict[str, onnx.NodeProto] = {}  # behind which output a node comes
+
+    def laid(node: onnx.NodeProto) -> list[int] | None:
+        """Places of the inputs that a node only lays anew; none if others read what it makes, too."""
+        if node.op_type not in LAYING or readers[node.output[0]] > 1:
+            return None
+        return list(range(len(node.input))) if node.op_type == "Concat" else [0]
+
+    def bytewise(name: str) -> bool:
+        """Whether some of it was in bytes before."""
+        node = source.get(name)
+        if node is None or node.op_type == "DequantizeLinear":
+            return node is not None
+        return any(bytewise(node.input[i]) for i in laid(node) or [])
+
+    def lifted(name: str, step: str, zero: str) -> str:
+        """The tensor's bytes."""
+        node = source[name]
+        if node.op_type == "DequantizeLinear":
+            constant = name.removesuffix("_DequantizeLinear_Output")
+            if constant in trained:
+                low, high = np.iinfo(constants[zero].dtype).min, np.iinfo(constants[zero].dtype).max
+                whole = np.round(trained[constant] / constants[step]) + constants[zero].astype(np.float32)
+                value = numpy_helper.from_array(whole.clip(low, high).astype(constants[zero].dtype), f"{name}_bytes")
+                graph.initializer.append(value)
+                return value.name
+            if all(constants[a] == constants[b] for a, b in zip(node.input[1:], (step, zero), strict=True)):
+                return node.input[0]
+            if node.input[0] in source and source[node.input[0]].op_type == "QuantizeLinear":
+                return lifted(source[node.input[0]].input[0], step, zero)
+        elif bytewise(name):
+            for i in laid(node) or []:
+                node.input[i] = lifted(node.input[i], step, zero)
+            return name
+        made[name] = onnx.helper.make_node("QuantizeLinear", [name, step, zero], [f"{name}_bytes"])
+        return made[name].output[0]
+
+    found = {
+        node.output[0]: lifted(*node.input) for node in reversed(graph.node)
+        if node.op_type == "QuantizeLinear" and bytewise(node.input[0])
+    }
+    rest = [node for node in graph.node if node.output[0] not in found]
+    del graph.node[:], graph.value_info[:]  # which says that all of it is float
+    for node in rest:
+        for i, name in enumerate(node.input):
+            node.input[i] = found.get(name, name)
+        graph.node.append(node)
+        if node.output[0] in made:
+            graph.node.append(made[node.output[0]])
     drop_unread(graph)
 
 
