@@ -27,7 +27,7 @@ from deployed import CHOSEN, FAST, RUNS, exported, recipe
 from disturbed import FOREARM, disturbed
 from folds import Floats, Labels, calibration_error, counts, f1, interval, per_class, reliability
 from handcrafted import handcrafted
-from peers import chosen_ridge
+from ridge import chosen_ridge
 from search import NETS
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix
@@ -105,8 +105,8 @@ def rocket(kinds: Sequence[Callable[..., Any]], task: Task) -> Judge:
         return np.concatenate(found, axis=1)
 
     inside, outside = scaler.fit_transform(features(fitted.x.numpy())), scaler.transform(features(held.x.numpy()))
-    first, rest = np.split(np.arange(len(seen)), [len(fitted)])
-    _, final = chosen_ridge([np.concatenate([inside, outside])], seen.y.numpy(), first, rest, task.classes)
+    rows = np.arange(len(fitted), len(seen))  # of the held-out people
+    final = chosen_ridge(np.concatenate([inside, outside]), seen.y.numpy(), rows, task.classes)
     return Judge(lambda x: final(scaler.transform(features(x))), probable=False)
 
 

@@ -7,7 +7,7 @@ For each data set k-means shapes, and text-guided codebooks with real, shuffled,
 seeds each. Of every one: the additive classifier on its frozen, signal-only tokens, paired over people; the truth, use
 and likeness of its shapes; the agreement of its codes under noise, shift and remount. On WISDM the trade-off of shapes
 and guidance, and the alternatives (joint codes, methods, targets, fusion, kinds of text). MiniRocket on the same
-windows is in benchmarks/peers.py.
+windows is in benchmarks/accuracy.py.
 
 Every row is a file in results/codebook as soon as it is there, so an interrupted benchmark goes on and two processes
 may work on a data set each (name it). Rows of other code must be deleted first; those of another classifier are told.

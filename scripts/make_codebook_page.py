@@ -1,4 +1,4 @@
-"""Write docs/codebook.md, what shape codes are worth, from codebook, peers, vqshape and uea.json in benchmarks/results.
+"""Write docs/codebook.md, what shape codes are worth, from codebook, accuracy, vqshape, uea.json in benchmarks/results.
 
     python scripts/make_codebook_page.py
 """
@@ -47,16 +47,16 @@ HEAD = """\
 
 def main() -> None:
     """Write the page."""
-    results, peers, vqshape, uea = (
+    results, accuracy, vqshape, uea = (
         json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
-        for name in ("codebook", "peers", "vqshape", "uea")
+        for name in ("codebook", "accuracy", "vqshape", "uea")
     )
     tables = []
     for name, found in results["data"].items():
         rows = "\n".join(_row(row, figures) for row, figures in found["rows"].items())
         text = f"## {NAMES[name]}\n{_reader(found)}\n\n{HEAD}{rows}\n"
-        plain, more = (short(peers[row][name]["macro_f1"]) for row in ("minirocket_ridge", "minirocket_ridge_turned"))
-        text += f"\nMiniRocket + ridge on the same windows (`peers.json`): {plain}; on turned copies as well: {more}.\n"
+        peer = short(accuracy["data"][name]["rows"]["MiniRocket"]["macro_f1_per_fold"]["0"])
+        text += f"\nMiniRocket + ridge on the same windows (`accuracy.json`, fold 0): {peer}.\n"
         if name in vqshape["sets"]:
             kinds = [short(vqshape["sets"][name][kind]["macro_f1"]) for kind in ("token", "histogram")]
             text += f"Plain VQShape (`vqshape.json`, see below): {kinds[0]} by tokens, {kinds[1]} by histograms.\n"
