@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 import torch.nn.functional as F
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -23,6 +22,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from mmvq_export.compact import compact
+from mmvq_export.gates import open_session
 from mmvq_export.quantize import quiet_root
 from mmvq_export.trace import OPSET, strip
 from mmvq_train.config import Axis
@@ -188,15 +188,7 @@ def int8(net: Net, windows: Floats) -> bytes:
     return model.SerializeToString()
 
 
-def session(data: bytes) -> onnxruntime.InferenceSession:
-    """As the runtime has it: one thread that does not spin."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-
-
 def probabilities(data: bytes, windows: Floats) -> Floats:
     """What a file says of windows (N, W, 3), one at a time: (N, classes)."""
-    run = session(data).run
+    run = open_session(data).run
     return np.concatenate([run(["probabilities"], {"accel": one})[0] for one in windows[:, None]])

@@ -2,22 +2,27 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
 
+from mmvq_bridge.command import BadInput
 from mmvq_export.compact import compact
 from mmvq_export.equalise import equalise
 from mmvq_export.gates import Gate, compare, honesty_error, run_file, run_student
 from mmvq_export.metadata import describe, seal
 from mmvq_export.quantize import LARGEST, Target, quantize, settle
 from mmvq_export.rounding import round_weights
+from mmvq_export.speed import fits_host, interleaved
 from mmvq_export.trace import Batch, Deployed, strip, trace
 from mmvq_train.rundir import TrainedRun, load_run
 from mmvq_train.student import Student
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 Quantization = Literal["none", "int8"]
 
@@ -44,12 +49,15 @@ class Exported:
             ],
         }
 
-    def data(self, forced: list[str]) -> bytes:
-        """The file's bytes; `forced` names the failed gates that were overruled."""
+    def data(self, forced: list[str], key: "Ed25519PrivateKey | None" = None) -> bytes:
+        """The file's bytes, signed if there is a key; `forced` names the failed gates that were overruled."""
         parity: dict[str, Any] = {g.name: round(g.value, 8) for g in self.gates}
         if forced:
             parity["forced"] = forced
-        return seal(self.model, describe(self.run, self.quantization, parity))
+        try:
+            return seal(self.model, describe(self.run, self.quantization, parity), key)
+        except ValueError as error:
+            raise BadInput(f"{self.run.path}: what the file would say of itself is not valid: {error}") from None
 
 
 def graph_of(
@@ -87,3 +95,14 @@ def export_run(path: Path, quantization: Quantization, target: Target, batch: Ba
     dishonest = honesty_error(data, windows, step, run.config.rate_hz)
     gates = compare(run_student(run.student, windows), found, y[held_out], run.student, dishonest)
     return Exported(run, model, name, gates)
+
+
+def spent(exported: Exported, target: Target, batch: Batch) -> dict[str, float] | None:
+    """What a call of the int8 file and of the same in float takes, ms, in turns on one thread; none if this machine is
+    not the target, or the file is in float itself."""
+    if exported.quantization == "none" or not fits_host(target):
+        return None
+    x = exported.run.calibration["x"]
+    plain = graph_of(exported.run.student, x, "none", target, batch)
+    files = {"float": plain.SerializeToString(), "int8": exported.model.SerializeToString()}
+    return interleaved(files, x[: batch if isinstance(batch, int) else 1])

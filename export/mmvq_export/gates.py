@@ -53,12 +53,16 @@ def run_student(student: Student, x: npt.NDArray[np.float32]) -> Outputs:
     return {name: out[name].numpy() for name in OUTPUTS}
 
 
-def run_file(data: bytes, x: npt.NDArray[np.float32], batch: int = 1) -> Outputs:
-    """The outputs of a model file in ONNX Runtime, one thread. A fixed batch is filled up with the last window."""
+def open_session(data: bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on a model file's bytes, one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    parts = []
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def run_file(data: bytes, x: npt.NDArray[np.float32], batch: int = 1) -> Outputs:
+    """The outputs of a model file in ONNX Runtime, one thread. A fixed batch is filled up with the last window."""
+    session, parts = open_session(data), []
     for start in range(0, len(x), batch):
         rows = x[start : start + batch]
         filled = np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])

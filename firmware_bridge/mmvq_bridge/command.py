@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -30,9 +31,15 @@ def run_command(name: str, work: Callable[[Sequence[str]], int | None], argv: Se
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        return work([word for word in arguments if word != "--debug"]) or 0
+        status = work([word for word in arguments if word != "--debug"]) or 0
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`). Python flushes at exit once more, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (BadInput, Failed, OSError) as error:
         if debug:
             raise

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -39,6 +38,7 @@ examples:
   mmvq-run --port /dev/ttyUSB0 --record morning.mmvqcap
   mmvq-run --input morning.mmvqcap --format jsonl --explain full
   mmvq-run --input wisdm.parquet --score > events.jsonl
+  mmvq-run --port /dev/ttyUSB0 --model student.onnx --verify public.pem
 
 exit status: 0 done, 1 failed while working (a port stayed away), 2 wrong usage or bad input, 130 on Ctrl-C
 """
@@ -53,20 +53,15 @@ def _work(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     _check(arguments)
     stop = Stop()
-    try:
-        with stop.on_signals():
-            _run(arguments, stop)
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has seen enough (`| head`). Python flushes at exit once more, which must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with stop.on_signals():
+        _run(arguments, stop)
+        sys.stdout.flush()
     return INTERRUPTED if stop.asked else 0
 
 
 def _run(arguments: argparse.Namespace, stop: Stop) -> None:
     path = find_model(arguments.model)
-    model = TimedModel(Model(path))
+    model = TimedModel(Model(path, arguments.verify))
     _say(f"model {path} ({model.metadata.name})")
     _check_hop(arguments.hop_s, model.metadata)
     options = Options(arguments.hop_s, arguments.explain, arguments.units)
@@ -161,6 +156,7 @@ def _parser() -> Parser:
         "--units", default="auto", help="of recordings and CSV lines: auto, g, ms2 or counts:N (default auto)"
     )
     parser.add_argument("--model", metavar="FILE", help="default: $MMVQ_MODEL, runs/latest/student.onnx, the packaged")
+    parser.add_argument("--verify", metavar="KEY", help="refuse a model that is not signed with this key (PEM, public)")
     parser.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: text on a terminal")
     parser.add_argument("--explain", choices=tuple(SHOWN), default="top", help="pieces that counted (default top: 5)")
     parser.add_argument("--record", metavar="FILE", help="keep the bytes as they arrive, for --input later")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mmvq_bridge.command import BadInput, Failed
 from mmvq_run.metadata import Metadata, parse_metadata
 from mmvq_run.onnx_file import CHECKSUM, DIGITS, checksum, read_properties
+from mmvq_run.signature import verify
 
 LARGEST_FILE: Final = 64 << 20  # bytes; an edge model has 0.3 MB, the widest teacher would have 20
 MOST_TOKENS: Final = 10_000
@@ -26,6 +27,7 @@ VARIABLE: Final = "MMVQ_MODEL"
 FATAL: Final = 4  # ONNX Runtime's log level: its errors come as exceptions, and stderr is ours
 
 Floats = npt.NDArray[np.float32]
+Properties = dict[str, tuple[bytes, int]]  # as onnx_file has them
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +59,12 @@ def find_model(chosen: str | None, environment: Mapping[str, str] = os.environ) 
 class Model:
     """A model file that was checked, ready to predict."""
 
-    def __init__(self, path: Path | str) -> None:
-        """Load it. BadInput if it is no model file, is damaged, or does not do what it says."""
+    def __init__(self, path: Path | str, key: str | None = None) -> None:
+        """Load it. BadInput if it is no model file, is damaged, or does not do what it says; or if it is not signed
+        with the private half of `key`, a PEM file, where that is given."""
         self.path = str(path)
-        data = _read(self.path)
-        self.metadata = _verified_metadata(data, self.path)
+        data, properties = read_verified(path, key)
+        self.metadata = _metadata(properties, self.path)
         self._session = _session(data, self.path)
         _check_input(self._session, self.metadata, self.path)
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -86,6 +89,28 @@ class Model:
         return _prediction(dict(zip(self._outputs, values, strict=True)), self.metadata, self.path)
 
 
+def read_verified(path: Path | str, key: str | None = None) -> tuple[bytes, Properties]:
+    """A model file's bytes and properties, once its checksum fits, and its signature if there is a `key` to verify it
+    with. BadInput else."""
+    path = str(path)
+    data = _read(path)
+    try:
+        properties = read_properties(data)
+    except ValueError as error:
+        raise BadInput(f"{path}: no whole ONNX file ({error}); export or copy it again") from None
+    if not data:
+        raise BadInput(f"{path}: empty; export or copy it again")
+    for name in ("mmvq", CHECKSUM):
+        if name not in properties:
+            raise BadInput(f"{path}: an ONNX file without the property {name}; make it with mmvq-export")
+    text, at = properties[CHECKSUM]
+    if len(text) != DIGITS or text.decode("ascii", "replace").lower() != checksum(data, at):
+        raise BadInput(f"{path}: the checksum does not fit: the file was changed or damaged; export or copy it again")
+    if key is not None:
+        verify(data, properties, key, path)
+    return data, properties
+
+
 def _read(path: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
@@ -97,19 +122,7 @@ def _read(path: str) -> bytes:
     return data
 
 
-def _verified_metadata(data: bytes, path: str) -> Metadata:
-    try:
-        properties = read_properties(data)
-    except ValueError as error:
-        raise BadInput(f"{path}: no whole ONNX file ({error}); export or copy it again") from None
-    if not data:
-        raise BadInput(f"{path}: empty; export or copy it again")
-    for key in ("mmvq", CHECKSUM):
-        if key not in properties:
-            raise BadInput(f"{path}: an ONNX file without the property {key}; make it with mmvq-export")
-    text, at = properties[CHECKSUM]
-    if len(text) != DIGITS or text.decode("ascii", "replace").lower() != checksum(data, at):
-        raise BadInput(f"{path}: the checksum does not fit: the file was changed or damaged; export or copy it again")
+def _metadata(properties: Properties, path: str) -> Metadata:
     try:
         return parse_metadata(properties["mmvq"][0])
     except ValueError as error:

@@ -56,6 +56,31 @@ def test_the_report_is_the_parity_in_the_file(run: Path, command: Callable[..., 
     assert about((run / "student.onnx").read_bytes())["parity"] == pytest.approx(told, abs=1e-6)
 
 
+@pytest.mark.parametrize(("machine", "told"), [("x86_64", True), ("aarch64", False)])
+def test_a_report_says_how_long_calls_take_where_this_machine_is_the_target(
+    machine: str, told: bool, run: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    report = tmp_path / "report.json"
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert command(main, run, "--quantize", "int8", "--report", report).status == 0
+    found = json.loads(report.read_text())
+    assert ("ms_a_call" in found) == told
+    if told:
+        assert set(found["ms_a_call"]) == {"float", "int8"}
+        assert all(0 < ms < 1000 for ms in found["ms_a_call"].values())
+    assert b"ms_a_call" not in (run / "student.onnx").read_bytes()
+
+
+def test_a_slower_int8_is_a_warning(
+    run: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mmvq_export.speed.platform.machine", lambda: "AMD64")
+    monkeypatch.setattr("mmvq_export.export.interleaved", lambda files, x: {"float": 0.1, "int8": 0.25})
+    ended = command(main, run, "--quantize", "int8", "--report", tmp_path / "report.json")
+    assert ended.status == 0
+    assert "warning: slower in int8 (0.250 ms a call) than in float (0.100 ms)" in ended.err
+
+
 def drowned(run: Path) -> None:
     """A student whose contributions are so large that float32 cannot add them up to within the gate."""
     path = run / "student.safetensors"
@@ -159,7 +184,10 @@ def test_a_run_that_is_not_whole_is_refused_in_one_line(harm: Callable[[Path], N
 
 @pytest.mark.parametrize(
     "words",
-    [["--batch", "0"], ["--batch", "many"], ["--batch", "-1"], ["inspect"], ["--quantize", "int4"], ["--colour"]],
+    [
+        ["--batch", "0"], ["--batch", "many"], ["--batch", "-1"], ["inspect", "a", "b"], ["--quantize", "int4"],
+        ["--colour"],
+    ],
 )
 def test_wrong_usage_is_told_with_status_2(words: list[str], command: Callable[..., Any]):
     ended = command(main, *words)

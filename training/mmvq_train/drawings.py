@@ -321,6 +321,11 @@ def signal_panels(
     return framed(width, bottom + 18, title, Markup("").join(parts))
 
 
+def thumb_colours(curves: int) -> Sequence[str]:
+    """CSS classes of a code's curves: one is of any axis, several are of the axes."""
+    return ("shape",) if curves == 1 else AXES[:curves]
+
+
 def abridged(label: str) -> str:
     """A label short enough to stand beside a map."""
     return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from mmvq_train.drawings import (
-    AXES,
     LETTER,
     PALEST,
     Floats,
@@ -24,6 +23,7 @@ from mmvq_train.drawings import (
     placed,
     polyline,
     shades,
+    thumb_colours,
 )
 
 THUMB: Final = 34  # width of a code's shape beside its row
@@ -164,11 +164,6 @@ def _rows(rows: Sequence[Row], high: float, top: float) -> Markup:
         number = (SIDE - 5, fmt(y + high - 4), row.index)
         parts.append(link.format(row.index, fmt(y), SIDE, high, lines, *number, row.told))
     return Markup("").join(parts)
-
-
-def thumb_colours(curves: int) -> Sequence[str]:
-    """CSS classes of a code's curves: one is of any axis, several are of the axes."""
-    return ("shape",) if curves == 1 else AXES[:curves]
 
 
 def _frame(rows: int, columns: int, wide: float, high: float, top: float) -> Markup:

@@ -15,12 +15,11 @@ from typing import Any, Final
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.compare import Compared
 from mmvq_train.data import WindowSet
-from mmvq_train.drawings import AXES, AXIS_NAMES, columns, curves, heat_map, number, percent, progress
+from mmvq_train.drawings import AXES, AXIS_NAMES, columns, curves, heat_map, number, percent, progress, thumb_colours
 from mmvq_train.evaluate import Judged
 from mmvq_train.names import Code
 from mmvq_train.pages import write_page
 from mmvq_train.report.code_maps import activity_maps, evidence_charts, sub_action_maps, wearer_maps
-from mmvq_train.report.maps import thumb_colours
 from mmvq_train.report.reasons import Tested, windows
 from mmvq_train.report.teachers import side_by_side
 from mmvq_train.student.model import Student
