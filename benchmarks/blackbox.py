@@ -166,20 +166,28 @@ class _Windows(CalibrationDataReader):
         return None if one is None else {"accel": one}
 
 
-def int8(net: Net, windows: Floats) -> bytes:
-    """Batch 1, windows -> probabilities; ranges from evenly spread windows (N, W, 3) of training people."""
-    some = windows[np.linspace(0, len(windows) - 1, CALIBRATING).astype(int)]
+def plain(net: Net, windows: Floats) -> bytes:
+    """Batch 1, windows (1, W, 3) -> probabilities, in float; traced with the first of some windows."""
     module = nn.Sequential(net, nn.Softmax(-1)).eval()
     with tempfile.TemporaryDirectory() as folder, quiet_root():
-        plain, ready, done = (str(Path(folder) / name) for name in ("plain.onnx", "ready.onnx", "int8.onnx"))
+        traced, ready = (str(Path(folder) / name) for name in ("traced.onnx", "ready.onnx"))
         # The older exporter: the new one has no GRU.
         torch.onnx.export(
-            module, (torch.from_numpy(some[:1]),), plain, input_names=["accel"], output_names=["probabilities"],
+            module, (torch.from_numpy(windows[:1]),), traced, input_names=["accel"], output_names=["probabilities"],
             opset_version=OPSET, dynamo=False, external_data=False,
         )
-        quant_pre_process(plain, ready)
+        quant_pre_process(traced, ready)
+        return Path(ready).read_bytes()
+
+
+def int8(net: Net, windows: Floats) -> bytes:
+    """The same in 8 bits; ranges from evenly spread windows (N, W, 3) of training people."""
+    some = windows[np.linspace(0, len(windows) - 1, CALIBRATING).astype(int)]
+    with tempfile.TemporaryDirectory() as folder, quiet_root():
+        ready, done = (Path(folder) / name for name in ("ready.onnx", "int8.onnx"))
+        ready.write_bytes(plain(net, some))
         quantize_static(
-            ready, done, _Windows(some), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
+            str(ready), str(done), _Windows(some), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
         )
         model = onnx.load(done)

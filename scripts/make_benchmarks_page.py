@@ -57,10 +57,22 @@ LATENCY = """
 ## Size and time
 {machine}; one thread, 10th percentile of calls of all files in turn, and of calls of one file after each other, which
 finds its weights in the cache. *with codes*: with what describes a form's codes in its metadata, about {code_bytes}
-bytes a code. Forms of the student have random weights, as neither depends on them.
+bytes a code. Variants and forms of the student have random weights, as neither depends on them.
 
-| file | kB | with codes | nodes | ms | times WRN16-1 | ms, one file | times WRN16-1 |
-|---|---|---|---|---|---|---|---|
+"""
+LIVE = """
+### Four windows a second
+A process each, with what it must import: the packaged student by mmvq's runtime and all its checks, other files by ONNX
+Runtime alone, the rest by the package that has them.
+
+"""
+BOUND = """
+### What a call of the packaged file is bound by
+Here {nodes_run} nodes run. Their products are {us_of_arithmetic:.0f} µs at the measured peak of this core, which is
+{gops_float:.0f} thousand million operations a second in float and {gops_bytes:.0f} in bytes; a node that does next to
+nothing costs {us_a_node:.2f} µs. If every node took the larger of both, a call would take {us_bound:.0f} µs. It takes
+{us:.0f} µs, {times_bound:.1f} times as much. Where the profiler sees the time: {kinds}. These are small tensors that
+are cut, turned and compared: hardly any of them multiplies.
 """
 SEARCH = """
 ## The search
@@ -69,6 +81,9 @@ of folds 2 to 4, nobody of fold 0. Parts on k-means codes, each trained alone, i
 their sum. *worn anyhow*: windows turned about the forearm and mirrored along it are learnt from too; *longer*: width
 48, worn anyhow, twice as many windows and epochs.
 """
+
+
+LEAST_SHARE = 0.02  # of a call's time: kinds of node under it are not named
 
 
 def main() -> None:
@@ -154,9 +169,25 @@ def _latency(found: dict[str, Any]) -> str:
         ]
         for name, f in found["files"].items()
     ]
-    table = LATENCY.format(machine=found["machine"], code_bytes=found["bytes_a_code"]) + _rows(lines)
+    head = ["file", "kB", "with codes", "nodes", "ms", "times WRN16-1", "ms, one file", "times WRN16-1"]
+    text = LATENCY.format(machine=found["machine"], code_bytes=found["bytes_a_code"]) + _table(head, lines)
     parts = ", ".join(f"{what} {size / 1000:.1f}" for what, size in found["packaged_bytes"].items())
-    return f"{table}\nWhat takes what in the packaged file, kB: {parts}.\n"
+    dear = ", ".join(f"{name} {f['ms']:.2f}" for name, f in found["peers"].items())
+    text += f"\nBeside each other, in turn, ms a window: {dear}.\n"
+    text += f"\nWhat takes what in the packaged file, kB: {parts}.\n"
+    live = [
+        [
+            name, f"{f['ms_median']:.2f}", f"{f['ms_90th_percentile']:.2f}", f"{100 * f['share_of_a_core']:.2f} %",
+            f"{f['rss_mb']:.0f}", f"{f['bytes'] / 1000:.0f}",
+        ]
+        for name, f in found["live"].items()
+    ]
+    text += LIVE + _table(["", "ms, median", "90th percentile", "of a core", "MB of memory", "kB of model"], live)
+    kinds = ", ".join(
+        f"{kind} ({f['nodes']}) {100 * f['share']:.0f} %" for kind, f in found["bound"]["share_by_kind"].items()
+        if f["share"] >= LEAST_SHARE
+    )
+    return text + BOUND.format(kinds=kinds, **found["bound"])
 
 
 def _search(found: dict[str, Any]) -> str:

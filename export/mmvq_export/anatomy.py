@@ -1,9 +1,21 @@
 """What takes what in a model file: bytes by part, and the arithmetic of a call."""
 
+from typing import Final, NamedTuple
+
 import numpy as np
 import onnx
 
-PRODUCTS = ("Conv", "Gemm", "MatMul", "MatMulInteger")
+PRODUCTS: Final = ("Conv", "Gemm", "MatMul", "MatMulInteger")
+
+
+class Work(NamedTuple):
+    """A node's kind, whether it multiplies bytes, its multiplications and additions (two for each pair), and how many
+    numbers it writes."""
+
+    kind: str
+    in_bytes: bool
+    products: int
+    written: int
 
 
 def bytes_by_part(data: bytes) -> dict[str, int]:
@@ -36,11 +48,8 @@ def _kind(tensor: onnx.TensorProto, users: dict[str, list[onnx.NodeProto]]) -> s
     return "scales, biases, indices"
 
 
-def operations(data: bytes) -> tuple[int, int]:
-    """Multiplications and additions of a call's products (two for each pair), and numbers that all other nodes write.
-
-    Of a graph with a dynamic batch: for one window.
-    """
+def work(data: bytes) -> list[Work]:
+    """Of every node of a call; of a graph with a dynamic batch for one window."""
     model = onnx.load_from_string(data)
     for value in (*model.graph.input, *model.graph.output):
         batch = value.type.tensor_type.shape.dim
@@ -51,13 +60,21 @@ def operations(data: bytes) -> tuple[int, int]:
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.value_info, *graph.output)
     } | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    products = others = 0
+    in_bytes = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    found = []
     for node in graph.node:
         written = sum(int(np.prod(sizes.get(name, [0]))) for name in node.output)
+        depth = 0
         if node.op_type == "Conv":
-            products += 2 * written * int(np.prod(sizes[node.input[1]][1:]))
+            depth = int(np.prod(sizes[node.input[1]][1:]))
         elif node.op_type in PRODUCTS:
-            products += 2 * written * sizes[node.input[0]][-1]
-        else:
-            others += written
-    return products, others
+            depth = sizes[node.input[0]][-1]
+        whole = node.op_type == "MatMulInteger" or in_bytes.issuperset(node.input[:2])
+        found.append(Work(node.op_type, whole, 2 * written * depth, written))
+    return found
+
+
+def operations(data: bytes) -> tuple[int, int]:
+    """Multiplications and additions of a call's products, and numbers that all other nodes write."""
+    every = work(data)
+    return sum(one.products for one in every), sum(one.written for one in every if not one.products)

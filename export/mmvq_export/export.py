@@ -16,7 +16,7 @@ from mmvq_export.gates import Gate, compare, honesty_error, run_file, run_studen
 from mmvq_export.metadata import describe, seal
 from mmvq_export.quantize import LARGEST, Target, quantize, settle
 from mmvq_export.rounding import round_weights
-from mmvq_export.speed import fits_host, interleaved
+from mmvq_export.speed import called, fits_host, interleaved
 from mmvq_export.trace import Batch, Deployed, strip, trace
 from mmvq_train.rundir import TrainedRun, load_run
 from mmvq_train.student import Student
@@ -105,4 +105,5 @@ def spent(exported: Exported, target: Target, batch: Batch) -> dict[str, float] 
     x = exported.run.calibration["x"]
     plain = graph_of(exported.run.student, x, "none", target, batch)
     files = {"float": plain.SerializeToString(), "int8": exported.model.SerializeToString()}
-    return interleaved(files, x[: batch if isinstance(batch, int) else 1])
+    rows = x[: batch if isinstance(batch, int) else 1]
+    return interleaved({name: called(data, rows) for name, data in files.items()})

@@ -1,8 +1,8 @@
-"""How long calls of model files take, side by side on this machine."""
+"""How long calls take, side by side on this machine."""
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -20,18 +20,21 @@ def fits_host(target: Target) -> bool:
     return HOSTS.get(platform.machine()) == target
 
 
-def interleaved(
-    files: Mapping[str, bytes], x: npt.NDArray[np.float32], calls: int = CALLS, runs: int = 1
-) -> dict[str, float]:
-    """10th percentile of a call on windows x (batch, W, 3), ms, one thread. All files take turns, so that whatever else
-    the machine does falls on all of them; of `runs` calls of a file after each other the first is left out."""
-    sessions = {name: open_session(data) for name, data in files.items()}
-    spent: dict[str, list[float]] = {name: [] for name in files}
-    for _ in range(calls // runs):
-        for name, session in sessions.items():
+def called(data: bytes, x: npt.NDArray[np.float32]) -> Callable[[], object]:
+    """A call of a model file on windows x (batch, W, 3)."""
+    session = open_session(data)
+    return lambda: session.run(None, {"accel": x})
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], count: int = CALLS, runs: int = 1) -> dict[str, float]:
+    """10th percentile of each of some calls, ms. All take turns, so that whatever else the machine does falls on all of
+    them; of `runs` calls of one after each other the first is left out."""
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(count // runs):
+        for name, call in calls.items():
             for turn in range(runs):
                 start = time.perf_counter()
-                session.run(None, {"accel": x})
+                call()
                 if turn or runs == 1:
                     spent[name].append(1000 * (time.perf_counter() - start))
     return {name: float(np.percentile(values, 10)) for name, values in spent.items()}

@@ -75,7 +75,7 @@ def test_a_slower_int8_is_a_warning(
     run: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("mmvq_export.speed.platform.machine", lambda: "AMD64")
-    monkeypatch.setattr("mmvq_export.export.interleaved", lambda files, x: {"float": 0.1, "int8": 0.25})
+    monkeypatch.setattr("mmvq_export.export.interleaved", lambda calls: {"float": 0.1, "int8": 0.25})
     ended = command(main, run, "--quantize", "int8", "--report", tmp_path / "report.json")
     assert ended.status == 0
     assert "warning: slower in int8 (0.250 ms a call) than in float (0.100 ms)" in ended.err
