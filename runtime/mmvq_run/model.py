@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from mmvq_bridge.command import BadInput, Failed
 from mmvq_run.metadata import Metadata, parse_metadata
-from mmvq_run.onnx_file import CHECKSUM, DIGITS, checksum, read_properties
+from mmvq_run.onnx_file import CHECKSUM, DIGITS, checksum, kinds, read_properties
 from mmvq_run.signature import verify
 
 LARGEST_FILE: Final = 64 << 20  # bytes; an edge model has 0.3 MB, the widest teacher would have 20
 MOST_TOKENS: Final = 10_000
 INPUT: Final = "accel"
+ENDLESS: Final = {"If", "Loop", "Scan", "SequenceMap"}  # nodes with graphs of their own, which no size bounds
 PACKAGED: Final = Path(__file__).parent / "packaged" / "student.onnx"
 LATEST: Final = Path("runs/latest/student.onnx")
 VARIABLE: Final = "MMVQ_MODEL"
@@ -95,7 +96,7 @@ def read_verified(path: Path | str, key: str | None = None) -> tuple[bytes, Prop
     path = str(path)
     data = _read(path)
     try:
-        properties = read_properties(data)
+        properties, found = read_properties(data), kinds(data)
     except ValueError as error:
         raise BadInput(f"{path}: no whole ONNX file ({error}); export or copy it again") from None
     if not data:
@@ -108,6 +109,8 @@ def read_verified(path: Path | str, key: str | None = None) -> tuple[bytes, Prop
         raise BadInput(f"{path}: the checksum does not fit: the file was changed or damaged; export or copy it again")
     if key is not None:
         verify(data, properties, key, path)
+    if endless := ", ".join(sorted(ENDLESS & found)):
+        raise BadInput(f"{path}: its graph has {endless}, which may run for ever; export it again")
     return data, properties
 
 

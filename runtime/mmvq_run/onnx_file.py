@@ -1,7 +1,8 @@
 """The properties of an ONNX file, and its checksum, without loading it: nothing unverified reaches ONNX Runtime.
 
-An ONNX file is one protobuf message (ModelProto). Only its top level is walked: field 14 (metadata_props) holds
-messages with field 1 (key) and field 2 (value). Sources: onnx.proto of ONNX, and the Protocol Buffers encoding
+An ONNX file is one protobuf message (ModelProto). Field 14 (metadata_props) holds messages with field 1 (key) and 2
+(value); field 7 the graph, whose field 1 are nodes, and field 25 functions, whose field 7 are nodes; field 4 of a node
+is its kind. Nothing else is looked into. Sources: onnx.proto of ONNX, and the Protocol Buffers encoding
 (https://protobuf.dev/programming-guides/encoding/).
 """
 
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from typing import Final
 
 METADATA_PROPS: Final = 14
+NODES: Final = {7: 1, 25: 7}  # fields of ModelProto that hold nodes, and in which of their fields
+KIND: Final = 4
 FIELDS: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})  # of ModelProto; any other is no ONNX file
 CHECKSUM: Final = "mmvq.sha256"
 DIGITS: Final = 64
@@ -36,6 +39,16 @@ def read_properties(data: bytes) -> dict[str, tuple[bytes, int]]:
             raise ValueError(f"property {key} twice")
         properties[key] = (data[slice(*entry[2])], entry[2][0])
     return properties
+
+
+def kinds(data: bytes) -> set[str]:
+    """Kinds of all nodes, but for those inside of nodes. ValueError as `read_properties`."""
+    found = set()
+    for number, start, end in _fields(data, 0, len(data)):
+        for field, begin, stop in _fields(data, start, end) if number in NODES else ():
+            if field == NODES[number]:
+                found |= {data[a:b].decode() for own, a, b in _fields(data, begin, stop) if own == KIND}
+    return found
 
 
 def checksum(data: bytes, at: int) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny_model
+from onnx import helper, numpy_helper
 
 from mmvq_bridge.command import BadInput
 from mmvq_run.model import VARIABLE, Model, find_model
@@ -153,6 +154,46 @@ def test_data_outside_of_the_file_are_not_read(tmp_path, monkeypatch):
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="outside.bin")
     refused(tmp_path, tiny_model.seal(graph, tiny_model.metadata()), "ONNX Runtime cannot load it")
+
+
+def hostile(nodes, **constants):
+    graph = tiny_model.graph()
+    graph.graph.node.extend(nodes)
+    graph.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items())
+    return graph
+
+
+def test_sizes_inside_of_the_graph_that_nothing_could_hold_are_refused(tmp_path):
+    many = [helper.make_node("ConstantOfShape", ["many"], ["huge"]), helper.make_node("ReduceSum", ["huge"], ["sum"])]
+    graph = hostile(many, many=[1 << 40])
+    refused(tmp_path, tiny_model.seal(graph, tiny_model.metadata()), "fails on a window")
+    graph = hostile([helper.make_node("Neg", ["lie"], ["more"])])
+    graph.graph.initializer.add(name="lie", data_type=onnx.TensorProto.FLOAT, dims=[1 << 40], raw_data=b"four")
+    refused(tmp_path, tiny_model.seal(graph, tiny_model.metadata()), "ONNX Runtime cannot load it")
+    graph = hostile([helper.make_node("Expand", ["margin", "many"], ["margins"])], many=[1 << 38, 1, 1])
+    next(node for node in graph.graph.node if "margins" in node.output).output[0] = "before"
+    refused(tmp_path, tiny_model.seal(graph, tiny_model.metadata()), "its output margins is")
+
+
+@pytest.mark.parametrize("inside", ["graph", "function"])
+def test_a_graph_that_could_run_for_ever_is_refused(tmp_path, inside):
+    info = helper.make_tensor_value_info
+    value, flag = (onnx.TensorProto.FLOAT, [1]), (onnx.TensorProto.BOOL, [])
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Identity", ["v"], ["v2"])], "body",
+        [info("i", onnx.TensorProto.INT64, []), info("c", *flag), info("v", *value)],
+        [info("c2", *flag), info("v2", *value)],
+    )
+    loop = helper.make_node("Loop", ["count", "go_on", "start"], ["end"], body=body)
+    if inside == "graph":
+        graph = hostile([loop], count=np.int64(1 << 62), go_on=True, start=np.zeros(1, np.float32))
+    else:
+        graph = tiny_model.graph()
+        opset = [helper.make_opsetid("", 20)]
+        graph.functions.append(
+            helper.make_function("own", "Calm", ["count", "go_on", "start"], ["end"], [loop], opset)
+        )
+    refused(tmp_path, tiny_model.seal(graph, tiny_model.metadata()), "its graph has Loop, which may run for ever")
 
 
 def test_the_model_is_looked_up_in_order(tmp_path, monkeypatch):
