@@ -28,7 +28,8 @@ class Packed(nn.Module):
         self.lengths = len(layout.counts)
         first = torch.arange(self.lengths * layout.streams).view(self.lengths, -1) * size
         self.register_buffer("first_row", first.repeat_interleave(torch.tensor(layout.counts), dim=0))
-        self.register_buffer("laid", student.laid)
+        # Place by place, as int8 kernels want channels last: nothing needs to be turned for them.
+        self.register_buffer("laid", student.laid.view(self.lengths, -1).T.flatten())
         self.register_buffer("back", student.back)
         self.table = nn.Parameter(torch.cat(list(student.embed)).detach())
         with torch.no_grad():
@@ -45,12 +46,12 @@ class Packed(nn.Module):
     def features(self, codes: Tensor, attributes: Tensor) -> Tensor:
         """Looked up and laid in groups (B, lengths · inputs, 1, places)."""
         features = torch.cat([F.embedding(codes + self.first_row, self.table).flatten(2), attributes.flatten(2)], -1)
-        groups = features.index_select(1, self.laid).unflatten(1, (self.lengths, -1)).transpose(2, 3)
-        return groups.flatten(1, 2).unsqueeze(2)
+        groups = features.index_select(1, self.laid).unflatten(1, (-1, self.lengths)).flatten(2)
+        return groups.unsqueeze(1).permute(0, 3, 1, 2)
 
     def tokens(self, hidden: Tensor) -> Tensor:
         """Embeddings (B, lengths, places, width) out of the second layer's channels (B, lengths · width, 1, places)."""
-        tokens = hidden.squeeze(2).unflatten(1, (self.lengths, -1)).transpose(2, 3)
+        tokens = hidden.permute(0, 2, 3, 1).squeeze(1).unflatten(2, (self.lengths, -1)).transpose(1, 2)
         if self.reader is not None:
             tokens = self.reader(tokens.flatten(0, 2)).unflatten(0, tokens.shape[:3])
         return tokens

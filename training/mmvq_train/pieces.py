@@ -206,12 +206,18 @@ class Pieces(nn.Module):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout = layout
-        for i in range(len(layout.lengths_s)):
-            samples = layout.samples(i)
-            rhythm = layout.view(i) == "rhythm"
-            matrix = wave_matrix(samples, layout.rate_hz).flatten(1) if rhythm else resampling_matrix(samples)
-            filters = torch.cat([matrix, mean_matrix(samples)], dim=1).T.unsqueeze(1).contiguous()
-            self.register_buffer(f"filters_{i}", filters, persistent=False)
+        # Of every view what its pieces span, in samples: views that look at the same pieces share one cut.
+        self.spans = [
+            tuple((own.samples(i), own.step(i)) for i in range(len(own.lengths_s))) for own in layout.parts()
+        ]
+        self.shown = list(dict.fromkeys(map(layout.view, range(len(layout.lengths_s)))))
+        for number, spans in enumerate(self.spans):
+            waves = self._of(number, "rhythm")
+            for i, (samples, _) in enumerate(spans):
+                found = [resampling_matrix(samples)] if self._of(number, "axes", "gravity") else []
+                found += [mean_matrix(samples), *([wave_matrix(samples, layout.rate_hz).flatten(1)] if waves else [])]
+                filters = torch.cat(found, dim=1).T.unsqueeze(1).contiguous()
+                self.register_buffer(f"filters_{number}_{i}", filters, persistent=False)
         # The scale of a spectrum is of all of it: what swings evenly at all frequencies has a small shape, and is loud.
         even = [float(layout.view(i) == "rhythm") for i, count in enumerate(layout.counts) for _ in range(count)]
         self.register_buffer("even", torch.tensor(even)[:, None, None], persistent=False)
@@ -225,14 +231,13 @@ class Pieces(nn.Module):
         if self.layout.axes > self.layout.channels:
             x = torch.cat([x, torch.linalg.vector_norm(x, dim=-1, keepdim=True)], dim=-1)
         curves = x.transpose(1, 2).flatten(0, 1).unsqueeze(1)
-        drawn: dict[tuple[tuple[bool, int, int], ...], Tensor] = {}  # axes and gravity look at the same points
+        drawn: dict[int, tuple[Tensor, ...]] = {}
         found = []
-        for number, view in enumerate(dict.fromkeys(map(self.layout.view, range(len(self.layout.counts))))):
-            lengths = [i for i, own in enumerate(self.layout.part) if own == number]
-            key = tuple((view == "rhythm", self.layout.samples(i), self.layout.step(i)) for i in lengths)
-            if key not in drawn:
-                drawn[key] = self._drawn(curves, lengths)
-            found.append(_seen(drawn[key], view))
+        for number, view in enumerate(self.shown):
+            first = self.spans.index(self.spans[number])
+            if first not in drawn:
+                drawn[first] = self._drawn(curves, first)
+            found.append(_seen(drawn[first], view))
         points, offset = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*found, strict=True))
         mean = points.mean(-1, keepdim=True)
         shape = points - mean
@@ -245,25 +250,34 @@ class Pieces(nn.Module):
         # Quiet pieces keep a small shape instead of noise blown up to full size.
         return PieceValues(shape / (size + QUIET_G**2).sqrt(), offset.squeeze(-1), scale.squeeze(-1))
 
-    def _drawn(self, curves: Tensor, lengths: list[int]) -> Tensor:
-        """Curves (B·A, 1, W) -> what the filters find in the pieces of some lengths, one length after another
-        (B, T, A, points)."""
+    def _of(self, number: int, *views: PieceView) -> bool:
+        """Whether any of these views looks at the pieces of the view of that number."""
+        return any(
+            view in views for view, spans in zip(self.shown, self.spans, strict=True) if spans == self.spans[number]
+        )
+
+    def _drawn(self, curves: Tensor, number: int) -> tuple[Tensor, ...]:
+        """Curves (B·A, 1, W) -> what the filters find in the pieces of one view and of those that share them, one
+        length after another, each (B, T, A, n): 32 points, the mean, cosines, sines, of these what the views need."""
         parts = []
-        for i in lengths:
-            filters = self.get_buffer(f"filters_{i}")
-            last, step = self.layout.window - self.layout.samples(i), self.layout.step(i)
+        for i, (samples, step) in enumerate(self.spans[number]):
+            filters = self.get_buffer(f"filters_{number}_{i}")
+            last = self.layout.window - samples
             parts.append(F.conv1d(curves, filters, stride=step))
             if last % step:
                 parts.append(F.conv1d(curves[..., last:], filters))
-        return torch.cat(parts, dim=2).unflatten(0, (-1, self.layout.axes)).permute(0, 3, 1, 2)
+        found = torch.cat(parts, dim=2).unflatten(0, (-1, self.layout.axes)).permute(0, 3, 1, 2)
+        sizes = [POINTS] * self._of(number, "axes", "gravity") + [1] + [POINTS, POINTS] * self._of(number, "rhythm")
+        return found.split(sizes, dim=-1)
 
 
-def _seen(drawn: Tensor, view: PieceView) -> tuple[Tensor, Tensor]:
-    """What a view sees in what its filters found (B, T, A, 33 or 65): points (B, T, A, 32) and offset (B, T, A, 1)."""
+def _seen(drawn: tuple[Tensor, ...], view: PieceView) -> tuple[Tensor, Tensor]:
+    """What a view sees in what filters found: points (B, T, A, 32) and offset (B, T, A, 1)."""
+    [offset] = [part for part in drawn if part.shape[-1] == 1]
     if view == "rhythm":
-        cosines, sines, offset = drawn.split((POINTS, POINTS, 1), dim=-1)
+        cosines, sines = drawn[-2:]
         return (cosines.square() + sines.square()).sqrt(), offset
-    points, offset = drawn.split((POINTS, 1), dim=-1)
+    points = drawn[0]
     if view == "gravity":
         points = _by_gravity(points)
         offset = points.mean(-1, keepdim=True)
