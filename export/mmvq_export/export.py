@@ -68,8 +68,8 @@ def graph_of(
     if quantization == "int8":
         meant = run_student(student, windows)["contributions"]
         equalise(deployed, torch.from_numpy(windows))
-        round_weights(deployed, torch.from_numpy(windows), LARGEST[target])
-        model = quantize(trace(deployed, batch), windows, target)
+        ranges = round_weights(deployed, torch.from_numpy(windows), LARGEST[target])
+        model = quantize(trace(deployed, batch), windows, target, ranges)
         settle(model, meant, windows, student.layout.counts, _step(batch))
     else:
         model = trace(deployed, batch)

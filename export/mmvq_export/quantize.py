@@ -8,7 +8,7 @@ those that the TopK of the nearest codes feeds.
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -48,8 +48,11 @@ class _Windows(CalibrationDataReader):
         return None if part is None else {"accel": part}
 
 
-def quantize(model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: Target) -> onnx.ModelProto:
-    """The int8 model, its ranges taken from windows of training people."""
+def quantize(
+    model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: Target, ranges: Sequence[tuple[float, float]]
+) -> onnx.ModelProto:
+    """The int8 model. ranges: of what each layer of the networks reads, first to last; of all other values they are
+    taken from windows of training people."""
     shape = model.graph.input[0].type.tensor_type.shape.dim[0]
     # Its advice to pre-process first does not apply: what it would fold is folded, and it logs to the root.
     with tempfile.TemporaryDirectory() as folder, quiet_root():
@@ -68,12 +71,28 @@ def quantize(model: onnx.ModelProto, windows: npt.NDArray[np.float32], target: T
             nodes_to_quantize=after_codes(model),
             # A product's result goes on in float: rounding it too would only add error (an Add follows, which is not
             # quantised), and contributions are published as they are.
-            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
+            extra_options={
+                "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"],
+                "TensorQuantOverrides": {
+                    name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
+                    for names, (low, high) in zip(_read_by_layers(model), ranges, strict=True) for name in names
+                },
+            },
         )
         quantized = onnx.load(str(result))
     _batched_products(quantized, model, np.uint8(128) if target == "x86" else np.int8(0))
     _laid_in_bytes(quantized, model)
     return quantized
+
+
+def _read_by_layers(model: onnx.ModelProto) -> list[list[str]]:
+    """Names of what each layer of the networks reads: both convolutions, and the products of what comes then."""
+    after = set(after_codes(model))
+    nodes = [node for node in model.graph.node if node.name in after]
+    first, second = (node for node in nodes if node.op_type == "Conv")
+    last = [node.input[0] for node in nodes if node.op_type == "MatMul"]
+    [hidden] = [node.output[0] for node in nodes if node.op_type == "Relu" and node.input[0] == second.output[0]]
+    return [[first.input[0]], [second.input[0]], list({hidden, *last})]
 
 
 def settle(

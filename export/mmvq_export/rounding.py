@@ -6,6 +6,7 @@ rounded in turn, and the error of each is taken over by the columns still to com
 their order in more windows than with weights that are each rounded to the nearest (docs/lab-log.md).
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -16,31 +17,51 @@ from mmvq_export.trace import Deployed
 
 DAMPING: Final = 0.1  # of the mean square of a layer's features, added to each
 LEAST: Final = 1e-12
+SHARES: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+
+
+Range = tuple[float, float]  # of what 8 bits hold
 
 
 @torch.no_grad()
-def round_weights(deployed: Deployed, x: Tensor, most: int) -> None:
+def round_weights(deployed: Deployed, x: Tensor, most: int) -> list[Range]:
     """In place, from windows x (N, W, 3) of training people: the convolutions' weights become multiples, `most` at
-    most, of a step for each channel, the last product's likewise with 127."""
+    most, of a step for each channel, the last product's likewise with 127.
+
+    What ranges the features of the three layers should have: narrower than they are where a few large values would
+    take steps from all others.
+    """
     packed, student = deployed.networks, deployed.student
     true = packed.features(*student.tokens(student.pieces.joined(x)))
-    given = seen(true)
+    now, ranges = true, []
     for layer in (packed.first, packed.second):
         assert layer.bias is not None
-        said = layer(true)
+        ranges.append(narrowed(now, layer))
+        given, said = seen(now, ranges[-1]), layer(true)
         weight = layer.weight.flatten(1).unflatten(0, (packed.lengths, -1))
         wanted = _rows(packed, said) - layer.bias.view(packed.lengths, 1, -1)
         layer.weight.copy_(rounded(weight, _rows(packed, given), wanted, most).view_as(layer.weight))
-        true, given = said.relu(), seen(layer(given).relu())
-    meant, heard = (packed.tokens(one).transpose(0, 1).flatten(1, 2) for one in (true, given))
+        true, now = said.relu(), layer(given).relu()
+    ranges.append(narrowed(now, lambda hidden: packed.tokens(hidden) @ packed.last))
+    meant, heard = (packed.tokens(one).transpose(0, 1).flatten(1, 2) for one in (true, seen(now, ranges[-1])))
     packed.last.copy_(rounded(packed.last.mT, heard, meant @ packed.last, 127).mT)
+    return ranges
 
 
-def seen(x: Tensor) -> Tensor:
-    """Values as 8 bits have them, one range for all, as ONNX Runtime's quantiser takes it."""
-    low, high = x.amin().clamp(max=0), x.amax().clamp(min=0)
-    step = ((high - low) / 255).clamp_min(LEAST)
-    zero = (-low / step).round()
+def narrowed(x: Tensor, layer: Callable[[Tensor], Tensor]) -> Range:
+    """The share of the range of x that lets a layer say most nearly what it says of x."""
+    low, high = float(x.amin().clamp(max=0)), float(x.amax().clamp(min=0))
+    wanted = layer(x)
+    off = {share: float((layer(seen(x, (share * low, share * high))) - wanted).square().mean()) for share in SHARES}
+    best = min(off, key=lambda share: off[share])
+    return best * low, best * high
+
+
+def seen(x: Tensor, within: Range) -> Tensor:
+    """Values as 8 bits have them, as ONNX Runtime's quantiser lays these over a range."""
+    low, high = within
+    step = max((high - low) / 255, LEAST)
+    zero = round(-low / step)
     return ((x / step).round() + zero).clamp(0, 255).sub(zero) * step
 
 

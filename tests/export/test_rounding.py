@@ -6,7 +6,7 @@ import torch
 from onnx import TensorProto
 
 from mmvq_export.export import export_run
-from mmvq_export.rounding import rounded, seen
+from mmvq_export.rounding import narrowed, rounded, seen
 
 
 def test_weights_become_steps_that_say_nearly_the_same() -> None:
@@ -25,7 +25,7 @@ def test_weights_become_steps_that_say_nearly_the_same() -> None:
 def test_weights_make_up_for_features_that_are_rounded() -> None:
     torch.manual_seed(0)
     weight, true = torch.randn(1, 4, 10), torch.randn(1, 500, 10)
-    given = seen(true) + 0.2 * true  # as if their range were a fifth too large
+    given = seen(true, (-5, 5)) + 0.2 * true  # as if all were a fifth too large
     found = rounded(weight, given, true @ weight.mT, 127)
     off = [(given @ one.mT - true @ weight.mT).square().mean() for one in (found, weight)]
     assert off[0] < off[1] / 10
@@ -36,11 +36,24 @@ def test_a_channel_that_is_never_used_is_no_trouble() -> None:
     assert torch.equal(found, torch.zeros(1, 2, 3))
 
 
-def test_values_have_a_step_each_of_255() -> None:
+def test_values_have_one_of_256_steps_over_their_range() -> None:
     x = torch.linspace(-1, 3, 1000)
-    assert len(seen(x).unique()) == 256
-    assert float((seen(x) - x).abs().max()) <= 4 / 255 * 0.5001
-    assert torch.equal(seen(torch.zeros(4)), torch.zeros(4))
+    assert len(seen(x, (-1, 3)).unique()) == 256
+    assert float((seen(x, (-1, 3)) - x).abs().max()) <= 4 / 255 * 0.5001
+    assert float(seen(x, (-1, 1)).max()) <= 1.01
+    assert torch.equal(seen(torch.zeros(4), (0, 0)), torch.zeros(4))
+
+
+def test_a_few_large_values_do_not_take_the_steps_of_all_others() -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(10_000, 4), torch.randn(4, 3)
+    assert narrowed(x.clamp(-2, 2), lambda v: v @ weight) == (-2, 2)
+    x[:5] *= 4
+    low, high = narrowed(x, lambda v: v @ weight)
+    assert low > x.min() or high < x.max()
+    whole = float(x.min()), float(x.max())
+    off = [((seen(x, within) - x) @ weight).square().mean() for within in ((low, high), whole)]
+    assert off[0] < off[1]
 
 
 def test_an_int8_file_looks_codes_up_in_bytes_that_the_first_layer_reads(tiny_run: Path) -> None:
