@@ -25,7 +25,7 @@ def equalise(deployed: Deployed, x: Tensor) -> None:
     peaks = _peaks(deployed, x)
     reading = [layer.weight.unflatten(0, (packed.lengths, -1)).flatten(2) for layer in (packed.first, packed.second)]
     features, first = (_factor(peak, weight) for peak, weight in zip(peaks[:2], reading, strict=True))
-    embedded = features.shape[1] - 2 * student.layout.axes
+    embedded = packed.table.shape[1] * student.layout.streams
     features = features / features[:, embedded:].mean(1, keepdim=True)
     features[:, embedded:] = 1  # attributes are computed in the graph, and keep their size
     tables = packed.table.view(packed.lengths, student.layout.streams, student.size, -1)

@@ -64,7 +64,7 @@ def graph_of(
     student: Student, windows: npt.NDArray[np.float32], quantization: Quantization, target: Target, batch: Batch
 ) -> onnx.ModelProto:
     """The student as it is deployed, without metadata; int8 ranges from windows of training people (N, window, 3)."""
-    deployed = Deployed(student).eval()
+    deployed = Deployed(student, twice=quantization == "int8").eval()
     if quantization == "int8":
         meant = run_student(student, windows)["contributions"]
         equalise(deployed, torch.from_numpy(windows))

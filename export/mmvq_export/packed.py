@@ -18,11 +18,13 @@ class Packed(nn.Module):
     """Codes (B, T, S) and attributes as a network likes them (B, T, A, 2) -> contributions (B, T, C) and sub-action
     logits (B, T, M): what the student's `said` and `act` say, but for rounding, from whose weights it is made."""
 
+    half_step: Tensor
     first_row: Tensor
     laid: Tensor
     back: Tensor
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, twice: bool = False) -> None:
+        """twice: attributes are read a second time, to be rounded half a step apart (`rounding`)."""
         super().__init__()
         layout, size = student.layout, student.size
         self.lengths = len(layout.counts)
@@ -31,10 +33,14 @@ class Packed(nn.Module):
         # Place by place, as int8 kernels want channels last: nothing needs to be turned for them.
         self.register_buffer("laid", student.laid.view(self.lengths, -1).T.flatten())
         self.register_buffer("back", student.back)
+        self.twice = twice
+        self.register_buffer("half_step", torch.zeros(2))
         self.table = nn.Parameter(torch.cat(list(student.embed)).detach())
         with torch.no_grad():
             hidden = zip(*(_linears(network) for network in student.networks), strict=True)
             self.first, self.second = (_grouped(layers) for layers in hidden)
+            if twice:
+                self.first = _halved(self.first, 2 * layout.axes)
             # Not one more convolution: int8 convolutions round what they say, and contributions are published.
             shares = list(zip(student.heads(), student.share, strict=True))
             self.last = nn.Parameter(torch.stack([share * head.weight.T for head, share in shares]))
@@ -45,6 +51,8 @@ class Packed(nn.Module):
 
     def features(self, codes: Tensor, attributes: Tensor) -> Tensor:
         """Looked up and laid in groups (B, lengths · inputs, 1, places)."""
+        if self.twice:
+            attributes = attributes.flatten(2).unsqueeze(-2) + self.half_step[:, None]
         features = torch.cat([F.embedding(codes + self.first_row, self.table).flatten(2), attributes.flatten(2)], -1)
         groups = features.index_select(1, self.laid).unflatten(1, (-1, self.lengths)).flatten(2)
         return groups.unsqueeze(1).permute(0, 3, 1, 2)
@@ -73,4 +81,13 @@ def _grouped(layers: Sequence[nn.Linear]) -> nn.Conv2d:
     weight, bias = (torch.cat(parts) for parts in zip(*((one.weight, one.bias) for one in layers), strict=True))
     made = nn.Conv2d(len(layers) * weight.shape[1], len(weight), 1, groups=len(layers))
     made.load_state_dict({"weight": weight[..., None, None], "bias": bias})
+    return made
+
+
+def _halved(layer: nn.Conv2d, last: int) -> nn.Conv2d:
+    """The same of features whose `last` ones of each group come twice."""
+    weight = layer.weight.detach()
+    made = nn.Conv2d(layer.in_channels + last * layer.groups, layer.out_channels, 1, groups=layer.groups)
+    half = weight[:, -last:] / 2
+    made.load_state_dict({"weight": torch.cat([weight[:, :-last], half, half], dim=1), "bias": layer.bias})
     return made

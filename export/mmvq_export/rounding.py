@@ -32,11 +32,14 @@ def round_weights(deployed: Deployed, x: Tensor, most: int) -> list[Range]:
     take steps from all others.
     """
     packed, student = deployed.networks, deployed.student
-    true = packed.features(*student.tokens(student.pieces.joined(x)))
-    now, ranges = true, []
+    tokens = student.tokens(student.pieces.joined(x))
+    true = packed.features(*tokens)
+    ranges = [narrowed(true, packed.first)]
+    now = shifted(packed, tokens, ranges[0])
     for layer in (packed.first, packed.second):
         assert layer.bias is not None
-        ranges.append(narrowed(now, layer))
+        if layer is packed.second:
+            ranges.append(narrowed(now, layer))
         given, said = seen(now, ranges[-1]), layer(true)
         weight = layer.weight.flatten(1).unflatten(0, (packed.lengths, -1))
         wanted = _rows(packed, said) - layer.bias.view(packed.lengths, 1, -1)
@@ -46,6 +49,18 @@ def round_weights(deployed: Deployed, x: Tensor, most: int) -> list[Range]:
     meant, heard = (packed.tokens(one).transpose(0, 1).flatten(1, 2) for one in (true, seen(now, ranges[-1])))
     packed.last.copy_(rounded(packed.last.mT, heard, meant @ packed.last, 127).mT)
     return ranges
+
+
+def shifted(packed: Packed, tokens: tuple[Tensor, Tensor], within: Range) -> Tensor:
+    """Features of which attributes' second reading lies half a step higher, which the layer's bias takes back: the mean
+    of both is rounded half as much (dithering)."""
+    assert packed.first.bias is not None
+    low, high = within
+    packed.half_step[1] = (high - low) / 255 / 2
+    found = packed.features(*tokens)
+    second = packed.first.weight[:, -tokens[1].flatten(2).shape[2] :].sum((1, 2, 3))
+    packed.first.bias.sub_(second * packed.half_step[1])
+    return found
 
 
 def narrowed(x: Tensor, layer: Callable[[Tensor], Tensor]) -> Range:

@@ -29,10 +29,11 @@ class Deployed(nn.Module):
     bias: Tensor
     temperature: Tensor
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, twice: bool = False) -> None:
+        """twice: as `Packed` has it."""
         super().__init__()
         self.student = student
-        self.networks = Packed(student)
+        self.networks = Packed(student, twice)
         lengths, size, _ = student.codes.shape
         counts = torch.tensor(student.layout.counts)
         self.register_buffer("code_offset", torch.repeat_interleave(size * torch.arange(lengths), counts)[:, None])

@@ -43,7 +43,7 @@ def test_an_evened_out_student_says_the_same(slots: int, tiny_run: Path, windows
             network = trained.networks[length]
             network[3].weight[:20] *= factor
             network[0].weight *= factor
-    evened = Deployed(trained).eval()
+    evened = Deployed(trained, twice=True).eval()
     before = spread(evened, x)
     with torch.no_grad():
         wanted = dict(zip(OUTPUTS, evened(x), strict=True))
@@ -55,15 +55,17 @@ def test_an_evened_out_student_says_the_same(slots: int, tiny_run: Path, windows
         torch.testing.assert_close(found[name], wanted[name], atol=1e-4, rtol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("slots", [0, 5])
-def test_a_packed_student_says_what_the_student_says(slots: int, tiny_run: Path, windows: np.ndarray) -> None:
+@pytest.mark.parametrize(("slots", "twice"), [(0, False), (5, False), (0, True)])
+def test_a_packed_student_says_what_the_student_says(
+    slots: int, twice: bool, tiny_run: Path, windows: np.ndarray
+) -> None:
     trained = load_run(tiny_run).student
     if slots:
         torch.manual_seed(0)
         trained.reader = SlotReader(128, 16, slots, 4)
         trained.reader.remember(torch.randn(3, slots, 16))
     with torch.no_grad():
-        found = Deployed(trained).eval()(torch.from_numpy(windows[:50]))
+        found = Deployed(trained, twice).eval()(torch.from_numpy(windows[:50]))
     wanted = run_student(trained, windows[:50])
     for name, value in zip(OUTPUTS, found, strict=True):
         near = {"rtol": 1e-4, "atol": 5e-3} if name == "unknown_score" else {"atol": 2e-5}  # of squares, large ones

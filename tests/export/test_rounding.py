@@ -6,7 +6,9 @@ import torch
 from onnx import TensorProto
 
 from mmvq_export.export import export_run
-from mmvq_export.rounding import narrowed, rounded, seen
+from mmvq_export.rounding import narrowed, rounded, seen, shifted
+from mmvq_export.trace import Deployed
+from mmvq_train.rundir import load_run
 
 
 def test_weights_become_steps_that_say_nearly_the_same() -> None:
@@ -54,6 +56,20 @@ def test_a_few_large_values_do_not_take_the_steps_of_all_others() -> None:
     whole = float(x.min()), float(x.max())
     off = [((seen(x, within) - x) @ weight).square().mean() for within in ((low, high), whole)]
     assert off[0] < off[1]
+
+
+def test_attributes_that_are_read_twice_are_rounded_half_as_much(tiny_run: Path) -> None:
+    run = load_run(tiny_run)
+    deployed = Deployed(run.student, twice=True).eval()
+    packed, x = deployed.networks, torch.from_numpy(run.calibration["x"])
+    tokens = run.student.tokens(run.student.pieces.joined(x))
+    with torch.no_grad():
+        packed.table.zero_()  # what is looked up is read once
+        true, within = packed.first(packed.features(*tokens)), (-4.0, 4.0)
+        once = packed.first(seen(packed.features(*tokens), within))
+        twice = packed.first(seen(shifted(packed, tokens, within), within))
+        assert float((twice - once).mean().abs()) < 1e-3  # the bias takes the shift back
+        assert (twice - true).square().mean() < 0.4 * (once - true).square().mean()
 
 
 def test_an_int8_file_looks_codes_up_in_bytes_that_the_first_layer_reads(tiny_run: Path) -> None:
