@@ -60,8 +60,9 @@ def main() -> None:
                 rows.setdefault(row, []).append(figures)
             say(f"== {name}, fold {fold}: {rows}")
         if rows:
-            found[name] = {"folds": len(rows["mmvq"])} | {
-                row: {key: float(np.mean([one[key] for one in some])) for key in some[0]} for row, some in rows.items()
+            found[name] = {
+                row: {"folds": len(some)} | {key: float(np.mean([one[key] for one in some])) for key in some[0]}
+                for row, some in rows.items()
             }
     write_result("explanation", 0, {"windows": f"every {EVERY}th window of the tested people", "data": found})
 
