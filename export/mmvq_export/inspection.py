@@ -29,13 +29,14 @@ UNNAMED: Final = "unnamed"
 class Inspected:
     """A model file that passed all checks of the runtime, and what it is made of.
 
-    about: its metadata; parts: bytes; products, others: arithmetic of a call (`anatomy`); spans: start and length of
-    every piece of a window in seconds (T, 2).
+    about: its metadata; batch: windows a call; parts: bytes; products, others: arithmetic of a call (`anatomy`);
+    spans: start and length of every piece of a window in seconds (T, 2).
     """
 
     path: str
     about: dict[str, Any]
     size: int
+    batch: int
     nodes: int
     parts: dict[str, int]
     products: int
@@ -54,12 +55,13 @@ class Inspected:
             ("file", f"{self.size / 1000:.1f} kB, {self.nodes} nodes, quantised: {a['quantization']}"),
             ("signature", "there; mmvq-run --verify KEY tells whose" if self.signed else "none"),
             ("input", f"{a['window']} samples at {a['rate_hz']:g} Hz ({seconds:g} s) of {', '.join(a['axes'])} in "
-                      f"{a['units']}, every {a['hop_s']:g} s"),
+                      f"{a['units']}, every {a['hop_s']:g} s"
+                      + (f"; {self.batch} windows a call" if self.batch > 1 else "")),
             ("pieces", f"{len(self.spans)} a window: {pieces}"),
             (f"{count} label{'' if count == 1 else 's'}", ", ".join(a["labels"])),
             ("unknown", f"if the score is over {a['unknown_threshold']:.3g}"),
             ("arithmetic", f"{self.products / 1e6:.2f} M operations in products, {self.others / 1e6:.2f} M numbers "
-                           "written by all other nodes"),
+                           "written by all other nodes, a call"),
             *(("data", _data(one)) for one in a["data"]),
         ]
 
@@ -87,18 +89,25 @@ class Code:
 
 def inspect(path: Path | str, key: str | None = None) -> Inspected:
     """Look into a model file. BadInput if the runtime would refuse it, or if its metadata do not keep the schema."""
-    model = Model(path, key)
-    data, properties = read_verified(path)
-    about = json.loads(properties["mmvq"][0])
+    data, properties = read_verified(path, key)
+    model = onnx.load_from_string(data)
     try:
+        about = json.loads(properties["mmvq"][0])
         check(about)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: its metadata do not keep the schema ({error}); export it again") from None
-    still = np.zeros((model.metadata.window, 3), np.float32)
-    still[:, 2] = 1
+    batch = next((given.type.tensor_type.shape.dim[0].dim_value for given in model.graph.input), 0) or 1
+    still = np.zeros((batch, about["window"], 3), np.float32)
+    still[..., 2] = 1
+    if batch == 1:
+        spans = Model(path, key).predict(still[0]).attributes[:, 0, :2]
+    else:  # a server's, which the runtime does not take
+        from mmvq_export.gates import run_file  # only now: it loads torch
+
+        spans = run_file(data, still, batch)["attributes"][0, :, 0, :2]
     return Inspected(
-        str(path), about, len(data), len(onnx.load_from_string(data).graph.node), bytes_by_part(data),
-        *operations(data), model.predict(still).attributes[:, 0, :2], SIGNATURE in properties,
+        str(path), about, len(data), batch, len(model.graph.node), bytes_by_part(data), *operations(data), spans,
+        SIGNATURE in properties,
     )
 
 

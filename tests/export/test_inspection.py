@@ -1,5 +1,6 @@
 """mmvq-export inspect: what a person is told of a model file, in the terminal and on a page."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -53,6 +54,17 @@ def test_a_page_draws_every_code_and_fetches_nothing(file: Path, command: Callab
     assert "<script" not in text
 
 
+@pytest.mark.parametrize(("batch", "told"), [(4, "; 4 windows a call"), ("dynamic", "every 2 s\n")])
+def test_files_for_many_windows_a_call_can_be_looked_into(
+    batch: Any, told: str, tiny_run: Path, command: Callable[..., Any], tmp_path: Path
+):
+    path = tmp_path / "server.onnx"
+    path.write_bytes(export_run(tiny_run, "none", "x86", batch).data([]))
+    ended = command(main, "inspect", path)
+    assert (ended.status, ended.err) == (0, "")
+    assert told in ended.out.replace("\n            ", " ")
+
+
 def test_without_a_model_named_it_is_the_one_that_mmvq_run_takes(
     command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -85,6 +97,19 @@ def test_metadata_that_do_not_keep_the_schema_are_neither_shown_nor_written(
     ended = command(main, "inspect", bad)
     assert ended.status == 2
     assert "do not keep the schema (codes[3].shape" in ended.err and ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000, '"words"'])
+def test_metadata_that_are_no_object_are_refused(file: Path, text: str, command: Callable[..., Any], tmp_path: Path):
+    model = onnx.load(file)
+    for entry in model.metadata_props:
+        entry.value = text if entry.key == "mmvq" else "0" * 64
+    data = model.SerializeToString()
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(data.replace(b"0" * 64, hashlib.sha256(data).hexdigest().encode()))
+    ended = command(main, "inspect", bad)
+    assert ended.status == 2
+    assert "do not keep the schema" in ended.err and ended.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("key", ["labels", "bias", "codes", "parity", "judge", "unknown_threshold"])
