@@ -33,9 +33,8 @@ def round_weights(deployed: Deployed, x: Tensor, most: int) -> list[Range]:
     """
     packed, student = deployed.networks, deployed.student
     tokens = student.tokens(student.pieces.joined(x))
-    true = packed.features(*tokens)
-    ranges = [narrowed(true, packed.first)]
-    now = shifted(packed, tokens, ranges[0])
+    ranges = [narrowed(packed.features(*tokens), packed.first)]
+    true = now = shifted(packed, tokens, ranges[0])
     for layer in (packed.first, packed.second):
         assert layer.bias is not None
         if layer is packed.second:
