@@ -29,6 +29,7 @@ judged as the int8 files that one would deploy, through ONNX Runtime.
 - **ECE**: expected calibration error, ten bins, folds together; the temperature is fitted on held-out training people.
 - **lost**: macro-F1 lost when the watch is turned by 30° about the forearm (to either side), worn on the other arm,
   under Gaussian noise of .1 g, with a fifth of the samples lost, with a unit that is off by 15 %.
+- **minutes**: from start to file, on a core beside other work, some of it halted for a while: no more than a hint.
 - Nets and the student learn from turned and scaled copies, and from mixtures where that helped on fold 1.
 - Forms and ways of learning were chosen on fold 1's people, by those of folds 2 to 4: only fold 0's people took no part
   in any choice.
