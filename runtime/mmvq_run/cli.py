@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -13,20 +13,18 @@ from mmvq_bridge import __version__
 from mmvq_bridge.command import BadInput, Parser, run_command
 from mmvq_bridge.recordings import RecordingFile, counts_per_g
 from mmvq_run.explain import SHOWN
+from mmvq_run.judge import read_rules
 from mmvq_run.metadata import Metadata
 from mmvq_run.model import Model, find_model
 from mmvq_run.pipeline import Options
-from mmvq_run.play import play_recordings, play_records
-from mmvq_run.records import Record, Tick
 from mmvq_run.score import Score
-from mmvq_run.session import Session
 from mmvq_run.sinks import choose
-from mmvq_run.sinks.capture import capture_to
-from mmvq_run.sources.files import open_file, paced
-from mmvq_run.sources.pipe import open_pipe
+from mmvq_run.sinks.capture import recorded
+from mmvq_run.sources import BAUD, RECONNECT_S, Source, open_source
 from mmvq_run.sources.serial_port import read_port
 from mmvq_run.stop import Stop
-from mmvq_run.timing import TimedModel, summary
+from mmvq_run.streaming import stream
+from mmvq_run.timing import Arrivals, TimedModel, summary
 
 PROG: Final = "mmvq-run"
 DEMO: Final = Path(__file__).parent / "packaged" / "demo.mmvqcap"
@@ -64,43 +62,54 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> None:
     model = TimedModel(Model(path, arguments.verify))
     _say(f"model {path} ({model.metadata.name})")
     _check_hop(arguments.hop_s, model.metadata)
-    options = Options(arguments.hop_s, arguments.explain, arguments.units)
-    sink = choose(arguments.format, sys.stdout.buffer)
+    rules = None if arguments.judge is None else read_rules(arguments.judge, model.metadata.labels)
+    options = Options(arguments.hop_s, arguments.explain, arguments.units, rules)
     source = _source(arguments, stop)
-    latencies: list[float] = []
-    if isinstance(source, RecordingFile):
-        if arguments.record:
-            raise BadInput("--record keeps bytes as they arrive, and a recording file has none; leave --record out")
-        score = Score() if arguments.score else None
-        for notice in source.notices:
-            _say(notice)
-        _check_labels(source, model.metadata, score)
-        play_recordings(source, model, options, sink, stop, arguments.speed, score)
-        for line in score.report() if score else []:
-            print(line, file=sys.stderr)
-    else:
-        # The first record comes before the capture's file is made: a port that cannot be opened leaves none.
-        first = next(source, None)
-        if first is None:
-            return  # a wish to stop came earlier still
-        if arguments.score:
-            raise BadInput("--score compares with labels, which only recording files have; leave --score out")
-        with ExitStack() as stack:
-            recorder = stack.enter_context(capture_to(arguments.record)) if arguments.record else None
-            latencies = play_records(chain([first], source), Session(model, options), sink, _say, stop, recorder)
+    score = _score(arguments, source, model.metadata) if isinstance(source, RecordingFile) else None
+    arrivals = Arrivals()
+    with ExitStack() as stack:
+        if isinstance(source, RecordingFile):
+            if arguments.record:
+                raise BadInput("--record keeps bytes as they arrive, and a recording file has none; leave --record out")
+        else:
+            # The first record comes before the capture's file is made: a port that cannot be opened leaves none.
+            first = next(source, None)
+            if first is None:
+                return  # a wish to stop came earlier still
+            if arguments.score:
+                raise BadInput("--score compares with labels, which only recording files have; leave --score out")
+            source = arrivals.of(chain([first], source))
+            if arguments.record:
+                source = stack.enter_context(recorded(arguments.record, source))
+        sink = choose(arguments.format, sys.stdout.buffer)
+        for event in stream(source, model, options, speed=arguments.speed, stop=stop, say=_say):
+            sink.write(event)
+            arrivals.told()
+            if score is not None:
+                score.take(event)
+    for line in score.report() if score else []:
+        print(line, file=sys.stderr)
     if arguments.timing:
         _say(summary("model", model.took_ms))
         if arguments.port:
-            _say(summary("from bytes to events", latencies))
+            _say(summary("from bytes to events", arrivals.took_ms))
 
 
-def _source(arguments: argparse.Namespace, stop: Stop) -> Iterator[Record | Tick] | RecordingFile:
+def _source(arguments: argparse.Namespace, stop: Stop) -> Source:
     if arguments.port:
         return read_port(arguments.port, arguments.baud, arguments.reconnect, stop, _say)
-    if arguments.input == "-":
-        return open_pipe(arguments.units, arguments.speed, stop, _say)
-    source = open_file(str(DEMO) if arguments.demo else arguments.input, arguments.units, _say)
-    return source if isinstance(source, RecordingFile) else paced(source, arguments.speed, stop)
+    name = str(DEMO) if arguments.demo else arguments.input
+    return open_source(name, arguments.units, stop, _say, speed=arguments.speed)
+
+
+def _score(arguments: argparse.Namespace, source: RecordingFile, metadata: Metadata) -> Score | None:
+    if not arguments.score:
+        return None
+    if not source.labels:
+        raise BadInput(f"{source.path}: has no labels to compare with; leave --score out")
+    if foreign := [label for label in source.labels if label not in metadata.labels]:
+        _say(f"the model does not know {', '.join(foreign[:8])}: those windows count as wrong")
+    return Score(source, metadata, arguments.hop_s or metadata.hop_s)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -122,14 +131,6 @@ def _check_hop(hop_s: float | None, metadata: Metadata) -> None:
         raise BadInput(f"--hop-s {hop_s:g}: less than one sample at {metadata.rate_hz:g} Hz; give a longer hop")
 
 
-def _check_labels(file: RecordingFile, metadata: Metadata, score: Score | None) -> None:
-    foreign = [label for label in file.labels if label not in metadata.labels]
-    if score and not file.labels:
-        raise BadInput(f"{file.path}: has no labels to compare with; leave --score out")
-    if score and foreign:
-        _say(f"the model does not know {', '.join(foreign[:8])}: those windows count as wrong")
-
-
 def _parser() -> Parser:
     parser = Parser(
         prog=PROG,
@@ -143,10 +144,10 @@ def _parser() -> Parser:
         "--input", metavar="FILE", help="a capture, protocol frames, a recording, CSV lines; - is standard input"
     )
     source.add_argument("--demo", action="store_true", help="replay the capture that comes with mmvq")
-    parser.add_argument("--baud", type=int, default=115_200, help="of the port (default 115200)")
+    parser.add_argument("--baud", type=int, default=BAUD, help=f"of the port (default {BAUD})")
     parser.add_argument(
-        "--reconnect", metavar="S", type=_seconds, default=30.0,
-        help="seconds to wait for a port that went away; 0: not at all (default 30)",
+        "--reconnect", metavar="S", type=_seconds, default=RECONNECT_S,
+        help=f"seconds to wait for a port that went away; 0: not at all (default {RECONNECT_S:g})",
     )
     parser.add_argument(
         "--speed", metavar="X", type=_speed, default=argparse.SUPPRESS,
@@ -159,6 +160,9 @@ def _parser() -> Parser:
     parser.add_argument("--verify", metavar="KEY", help="refuse a model that is not signed with this key (PEM, public)")
     parser.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="auto: text on a terminal")
     parser.add_argument("--explain", choices=tuple(SHOWN), default="top", help="pieces that counted (default top: 5)")
+    parser.add_argument(
+        "--judge", metavar="FILE", help="JSON: thresholds and durations of activities, instead of the model's own"
+    )
     parser.add_argument("--record", metavar="FILE", help="keep the bytes as they arrive, for --input later")
     parser.add_argument("--hop-s", metavar="S", type=_above_zero, help="seconds between windows")
     parser.add_argument("--score", action="store_true", help="compare with the file's labels, on stderr")

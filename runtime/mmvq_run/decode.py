@@ -2,7 +2,7 @@
 
 Time is t_us, the device's clock at a frame's first sample. It wraps after 71.6 minutes; the arrival clock says how
 often it did. A HELLO with another boot_id tells a reset: the device's clock starts anew, and session time goes on by
-the arrival clock. Inside a frame samples lie apart by what the earlier frame took, so that a device whose clock runs
+the arrival clock, freed of its jitter (clock.py). Inside a frame samples lie apart by what the earlier frame took, so that a device whose clock runs
 a few percent off its nominal rate is followed.
 
     lost = round(dt_us * rate) - n of the earlier frame
@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from mmvq_bridge.frames import FLAG_OVERRUN, FLAG_SATURATED, Data, Frame, Hello, Stat
 from mmvq_bridge.recordings import LIMIT_G
-from mmvq_run.timed import Item, Missing, Notice, Samples, Wearer
+from mmvq_run.clock import ClockModel
+from mmvq_run.timed import Item, Missing, Notice, Samples, Temperature, Wearer
 
 WRAP: Final = 2**32  # t_us
 SEQUENCE_WRAP: Final = 2**16
@@ -32,11 +33,12 @@ class FrameTimer:
     """Frames in, timed samples and what is to be told out.
 
     late_frames: frames dropped because they were not newer than the last one; early_frames: those before HELLO;
-    saturated_frames: those at the end of the measuring range.
+    saturated_frames: those at the end of the measuring range. clock: the device's, since its boot, in seconds.
     """
 
     def __init__(self, arrival: bool) -> None:
         self.late_frames = self.early_frames = self.saturated_frames = 0
+        self.clock = ClockModel()
         self._arrival = arrival
         self._hello: Hello | None = None
         self._known: Hello | None = None  # the last one, also over a reconnect
@@ -120,27 +122,28 @@ class FrameTimer:
             if self.saturated_frames == 0:
                 items.append(Notice(f"at {t[0]:.1f} s the sensor reached the end of its range; peaks are cut off"))
             self.saturated_frames += 1
+        if self._arrival:  # a frame is sent when its last sample is taken
+            self.clock.push(now_us / 1e6 + (len(frame.samples) - 1) / rate, host_ns / 1e9)
         self._last, self._last_us, self._last_t, self._last_host = frame, now_us, float(t[-1]), host_ns
         self._reopened = False
         return items
 
     def _start_clock(self, now_us: int, n: int, host_ns: int, rate: float) -> None:
         """Tie device time to session time: 0 for the first sample, else by the arrival clock."""
-        self._zero_us = now_us
         if self._last is None:
             self._zero_t = 0.0
             self._dropped = 0 if now_us < FRESH_BOOT_US else None
         else:
-            # A frame is sent when its last sample is taken, so arrivals are compared at last samples.
             by_arrival = self._now(host_ns) - (n - 1) / rate
             self._zero_t = max(by_arrival, self._last_t + 1 / rate)
-        self._rebase = False
+        self.clock = ClockModel()
+        self._zero_us, self._rebase = now_us, False
 
     def _now(self, host_ns: int) -> float:
         """Session time by the arrival clock."""
         if self._last is None or not self._arrival:
             return self._last_t
-        return self._last_t + (host_ns - self._last_host) / 1e9
+        return self._zero_t + self.clock.device(host_ns / 1e9) - self._zero_us / 1e6
 
     def _unroll(self, t_us: int, host_ns: int) -> int:
         """t_us with its wraps, as near as possible to what the arrival clock expects."""
@@ -164,11 +167,12 @@ class FrameTimer:
         return items
 
     def _stat(self, stat: Stat) -> list[Item]:
-        """Samples that the device dropped and that time did not show already."""
+        """Its temperature, and samples that the device dropped and that time did not show already."""
+        items: list[Item] = [Temperature(stat.temperature_centi_c / 100)]
         before, self._dropped = self._dropped, stat.samples_dropped
         shown, self._shown = self._shown, 0
         if before is None or self._known is None or stat.samples_dropped < before:
-            return []
+            return items
         hidden = stat.samples_dropped - before - shown
         rate = self._known.rate_mhz / 1000
-        return [Missing(self._last_t, hidden, hidden / rate, "overrun")] if hidden > 0 else []
+        return [*items, Missing(self._last_t, hidden, hidden / rate, "overrun")] if hidden > 0 else items

@@ -7,6 +7,7 @@ from typing import Any, Final
 from mmvq_run.judge import Verdict
 from mmvq_run.records import Opening
 from mmvq_run.timed import Missing, Wearer
+from mmvq_run.wear import Worn
 
 VERSION: Final = 1
 DECIMALS: Final = 4
@@ -23,6 +24,11 @@ def device(t: float, state: str, wearer: Wearer | None) -> Event:
     """A device's state: connected, silent, lost or reset; t is where its last sample ends."""
     uid, rate = (wearer.uid, wearer.rate_hz) if wearer else (None, None)
     return _event("device", t, state=state, uid=uid, rate_hz=rate)
+
+
+def wear(worn: Worn, wearer: Wearer | None) -> Event:
+    """A device is not worn, or is worn (again connected), since its onset."""
+    return device(worn.t, "connected" if worn.worn else "not_worn", wearer) | _rounded({"onset": worn.onset})
 
 
 def gap(missing: Missing) -> Event:

@@ -3,13 +3,19 @@
 An activity starts when its probability is at least `enter` in every window for `min_duration_s`, and ends when it
 falls below `leave` (enter at theta, leave at theta - .15: silero-vad). After its end it cannot start again for
 `refractory_s`. All times are stream time, never the host's clock, so a fast replay judges as the live run did.
-An unknown window speaks for no activity.
+An unknown window speaks for no activity. One rule serves all activities, save those that have their own:
+
+    {"enter": 0.6, "min_duration_s": 5, "activities": {"jogging": {"enter": 0.8, "refractory_s": 60}}}
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
+
+from mmvq_bridge.command import BadInput
 
 ENTER: Final = 0.6
 HYSTERESIS: Final = 0.15
@@ -37,28 +43,68 @@ class Verdict:
     duration: float | None = None
 
 
-def parse_rule(judge: Mapping[str, Any]) -> Rule:
-    """A rule from the model's metadata; what is missing has the defaults. ValueError if it cannot be meant."""
+@dataclass(frozen=True)
+class Rules:
+    """common: for every activity that `own` has none for."""
+
+    common: Rule = Rule()
+    own: Mapping[str, Rule] = field(default_factory=dict)
+
+    def of(self, label: str) -> Rule:
+        """An activity's rule."""
+        return self.own.get(label, self.common)
+
+
+def parse_rules(judge: Mapping[str, Any], labels: Sequence[str]) -> Rules:
+    """Rules from the model's metadata, or a person's. What is missing has the defaults; what an activity's own rule
+    lacks, the common one has. ValueError if they cannot be meant."""
+    common = _parse_rule(judge, "judge", Rule())
+    own = judge.get("activities", {})
+    if not isinstance(own, Mapping):
+        raise ValueError("judge has activities that are no object")
+    for label, rule in own.items():
+        if label not in labels:
+            raise ValueError(f"judge has a rule for {label[:40]!r}, which is no activity of the model")
+        if not isinstance(rule, Mapping):
+            raise ValueError(f"judge has a rule for {label} that is no object")
+    return Rules(common, {label: _parse_rule(rule, f"judge for {label}", common) for label, rule in own.items()})
+
+
+def read_rules(path: str, labels: Sequence[str]) -> Rules:
+    """A person's rules, as JSON. BadInput if they are not there or cannot be meant."""
+    try:
+        judge = json.loads(Path(path).read_bytes())
+        if not isinstance(judge, dict):
+            raise ValueError("no JSON object")
+        return parse_rules(judge, labels)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}; give a file of rules with --judge") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: {error}; it holds enter, leave, min_duration_s, refractory_s, activities") from None
+
+
+def _parse_rule(judge: Mapping[str, Any], where: str, default: Rule) -> Rule:
     values: dict[str, float] = {}
     for key, high in (("enter", 1.0), ("leave", 1.0), ("min_duration_s", math.inf), ("refractory_s", math.inf)):
         if key not in judge:
             continue
         value = judge[key]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high or value == math.inf:
-            raise ValueError(f"judge has {key} {str(value)[:40]!r}")
+            raise ValueError(f"{where} has {key} {str(value)[:40]!r}")
         values[key] = float(value)
-    values.setdefault("leave", max(0.0, values.get("enter", ENTER) - HYSTERESIS))
-    rule = Rule(**values)
+    if "enter" in values:
+        values.setdefault("leave", max(0.0, values["enter"] - HYSTERESIS))
+    rule = replace(default, **values)
     if rule.leave > rule.enter:
-        raise ValueError(f"judge has leave {rule.leave:g} above enter {rule.enter:g}")
+        raise ValueError(f"{where} has leave {rule.leave:g} above enter {rule.enter:g}")
     return rule
 
 
 class Judge:
     """Windows in, in the order of time; verdicts out."""
 
-    def __init__(self, rule: Rule, labels: Sequence[str]) -> None:
-        self._rule = rule
+    def __init__(self, rules: Rules, labels: Sequence[str]) -> None:
+        self._rules = [rules.of(label) for label in labels]
         self._labels = labels
         self._active: int | None = None
         self._onset = 0.0
@@ -76,7 +122,7 @@ class Judge:
         onset = start if self._last_end is None else (start + end) / 2
         self._last_end = end
         scores = [0.0] * len(self._labels) if unknown else list(probabilities)
-        if self._active is not None and scores[self._active] < self._rule.leave:
+        if self._active is not None and scores[self._active] < self._rules[self._active].leave:
             out.append(self._stop(self._active, end))
         if self._active is None:
             out += self._consider(scores, onset, end)
@@ -91,15 +137,17 @@ class Judge:
         return out
 
     def _consider(self, scores: Sequence[float], onset: float, end: float) -> list[Verdict]:
-        best = max(range(len(scores)), key=scores.__getitem__)
-        if scores[best] < self._rule.enter:
+        entering = [i for i, rule in enumerate(self._rules) if scores[i] >= rule.enter]
+        if not entering:
             self._candidate = None
             return []
+        best = max(entering, key=scores.__getitem__)
+        rule = self._rules[best]
         if best != self._candidate:
             self._candidate, self._candidate_onset, self._candidate_since = best, onset, end
-        if end - self._candidate_since < self._rule.min_duration_s - EPSILON_S:
+        if end - self._candidate_since < rule.min_duration_s - EPSILON_S:
             return []
-        if end - self._ended.get(best, -math.inf) < self._rule.refractory_s - EPSILON_S:
+        if end - self._ended.get(best, -math.inf) < rule.refractory_s - EPSILON_S:
             return []
         self._active, self._onset, self._candidate = best, self._candidate_onset, None
         return [Verdict(end, "start", self._labels[best], self._onset)]

@@ -1,8 +1,10 @@
 """CSV lines `x,y,z` or `t_ms,x,y,z`, as hobby boards print them, to samples with their times. Pure.
 
-With t_ms, time is t_ms. Without, sample i lies at i / rate, and the rate is the slope of a straight line through
-(i, arrival) over the first five seconds, by least squares; its standard error tells how far to trust it. Where bytes
-have no arrival times, lines without t_ms have no time at all and are refused.
+With t_ms, time is t_ms. Without, the rate is the slope of a straight line through (i, arrival) over the first five
+seconds, by least squares; its standard error tells how far to trust it. From then on samples follow one another at
+that rate, hurried or slowed by 2 % at most towards where the arrivals so far say they are (clock.py), so that the board
+is followed for days and no jitter shows. Where bytes have no arrival times, lines without t_ms have no time at all and
+are refused.
 
 A line that is no such line, or not finite, or over 32 g, is dropped and counted. Time that runs backwards is a line to
 drop, too, unless it goes on like that: then the board has started again, and session time goes on by the arrival clock.
@@ -16,6 +18,7 @@ import numpy.typing as npt
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.recordings import LIMIT_G, MS2_AT_REST, STANDARD_GRAVITY, counts_per_g
+from mmvq_run.clock import ClockModel
 from mmvq_run.timed import Item, Missing, Notice, Samples, Wearer
 
 LONGEST_LINE: Final = 200  # characters; four numbers of full precision need about 100
@@ -23,6 +26,7 @@ LISTEN_S: Final = 5.0  # of arrival before a rate is believed: 1 % at the jitter
 LISTEN_SAMPLES: Final = 50
 RESTART_LINES: Final = 5  # in a row whose time lies before the last one's: no damaged digit does that
 PAUSE_NS: Final = 3_000_000_000  # lines without t_ms that stop for so long have left samples out
+SLEW: Final = 0.02  # of a period: twice what five seconds may have the rate wrong by
 RATES_HZ: Final = (1.0, 2000.0)  # faster than any serial port can print
 
 Floats = npt.NDArray[np.float64]
@@ -73,6 +77,9 @@ class LineTimer:
         self._zero_ms: float | None = None
         self._zero_t = 0.0
         self._index = 0  # of the next sample since _zero_t
+        self._clock = ClockModel()  # from a line's index, in periods, to the host's clock
+        self._zero_host = 0.0  # seconds on the host's clock at _zero_t
+        self._due_t = 0.0  # of the next line without t_ms
         self._last_ms = 0.0
         self._last_t: float | None = None
         self._last_host = 0
@@ -148,6 +155,10 @@ class LineTimer:
         self._scale, notice = _scale(np.array([line.xyz for line in lines if line.finite]), self._units)
         items += notice
         items.append(Wearer("connected", None, self._rate))
+        listened = ClockModel()
+        for i, line in enumerate(lines):
+            listened.push(i / self._rate, line.host_ns / 1e9)
+        self._zero_host = listened.host(0.0)  # when the first line would have come, had nothing been late
         for line in lines:
             items += self._sample(line)
         return items
@@ -160,6 +171,7 @@ class LineTimer:
         if self._last_t is not None and pause:
             self._rebase = True
         self._index += 1
+        due = self._due(line, period) if line.t_ms is None else 0.0
         if not np.isfinite(xyz).all() or np.abs(xyz).max() > LIMIT_G:
             self._invalid += 1
             return items
@@ -172,9 +184,9 @@ class LineTimer:
             self._rebase = True
         if self._rebase or self._last_t is None:
             items += self._start_clock(line, period)
+            due = self._zero_t
         self._backwards = 0
-        t = self._zero_t
-        t += (line.t_ms - (self._zero_ms or 0.0)) / 1000 if line.t_ms is not None else (self._index - 1) * period
+        t = due if line.t_ms is None else self._zero_t + (line.t_ms - (self._zero_ms or 0.0)) / 1000
         t = max(t, self._last_t or 0.0)
         items += self._missing(t, period)
         items.append(Samples(np.array([t]), xyz[None]))
@@ -182,6 +194,17 @@ class LineTimer:
         self._rebase = self._reopened = False
         self._invalid = 0
         return items
+
+    def _due(self, line: _Line, period: float) -> float:
+        """Where a line without t_ms lies, by those before it and by when they came."""
+        due = self._due_t
+        if self._arrival:
+            at = (self._index - 1) * period
+            self._clock.push(at, line.host_ns / 1e9)
+            ahead = self._zero_t + self._clock.host(at) - self._zero_host - due
+            due += max(-SLEW * period, min(SLEW * period, ahead))
+        self._due_t = due + period
+        return due
 
     def _start_clock(self, line: _Line, period: float) -> list[Item]:
         """Session time 0 for the first sample, else by the arrival clock."""
@@ -191,7 +214,10 @@ class LineTimer:
                 items.append(Wearer("connected", None, self._rate))
             since = (line.host_ns - self._last_host) / 1e9 if self._arrival else 0.0
             self._zero_t = self._last_t + max(period, since)
-        self._zero_ms, self._index = line.t_ms, 1
+            self._clock = ClockModel()
+            self._clock.push(0.0, line.host_ns / 1e9)
+            self._zero_host = line.host_ns / 1e9
+        self._zero_ms, self._index, self._due_t = line.t_ms, 1, self._zero_t + period
         return items
 
     def _missing(self, t: float, period: float) -> list[Item]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mmvq_run.judge import Rule, parse_rule
+from mmvq_run.judge import Rules, parse_rules
 
 SCHEMA: Final = 1
 # Limits: far above any model that an edge device runs, far below what would hurt the host.
@@ -38,7 +38,7 @@ class Metadata:
     sub_actions: tuple[str, ...]
     code_names: tuple[str | None, ...]
     code_views: tuple[str, ...]
-    rule: Rule
+    rules: Rules
 
     @property
     def window_s(self) -> float:
@@ -88,7 +88,7 @@ def parse_metadata(text: bytes) -> Metadata:
         sub_actions=_names(raw, "sub_actions"),
         code_names=tuple(_code_name(code) for code in codes),
         code_views=tuple(_name(code.get("view", "axes"), "codes") for code in codes),
-        rule=parse_rule(judge),
+        rules=parse_rules(judge, labels),
     )
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,19 @@ class Prediction:
     attributes: Floats  # (T, A, 4): t and length in seconds, offset and scale in g
     contributions: Floats  # (T, C)
     sub_actions: Floats  # (T, M)
+
+
+class Predictor(Protocol):
+    """What a stream needs of a model."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the model says of itself."""
+        ...
+
+    def predict(self, xyz: Floats) -> Prediction:
+        """One window's prediction; xyz: g, float32 (window, 3)."""
+        ...
 
 
 def find_model(chosen: str | None, environment: Mapping[str, str] = os.environ) -> Path:

@@ -1,10 +1,11 @@
 """How well window labels agree with a file's own: macro-F1, balanced accuracy, confusion matrix. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from mmvq_bridge.recordings import Recording
+from mmvq_bridge.recordings import Recording, RecordingFile
+from mmvq_run.events import Event
 from mmvq_run.metadata import Metadata
 from mmvq_run.signal import cut_recording
 
@@ -12,12 +13,20 @@ from mmvq_run.signal import cut_recording
 class Score:
     """Counts windows by (true label, told label). Windows without 60 % of one label are left out, as in training."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: RecordingFile, metadata: Metadata, hop_s: float) -> None:
         self.unlabelled = 0
         self._counts: dict[tuple[str, str], int] = {}
+        self._truths = (_truth_by_start(one, file, metadata, hop_s) for one in file.recordings)
+        self._truth: Mapping[float, str | None] = {}
 
-    def add(self, true: str | None, told: str) -> None:
-        """Count a window."""
+    def take(self, event: Event) -> None:
+        """The next event of the file's stream: recordings come in turn, each with its own session."""
+        if event["type"] == "session":
+            self._truth = next(self._truths)
+        elif event["type"] == "window":
+            self._add(self._truth[event["start"]], event["label"])
+
+    def _add(self, true: str | None, told: str) -> None:
         if true is None:
             self.unlabelled += 1
         else:
@@ -54,13 +63,13 @@ class Score:
         ]
 
 
-def truth_by_start(
-    recording: Recording, labels: Sequence[str], source_hz: float, metadata: Metadata, hop_s: float
+def _truth_by_start(
+    recording: Recording, file: RecordingFile, metadata: Metadata, hop_s: float
 ) -> Mapping[float, str | None]:
     """The label of each window of a recording, by the window's start in seconds; None without a majority."""
-    windows, indices = cut_recording(recording, source_hz, metadata.rate_hz, metadata.window, hop_s)
+    windows, indices = cut_recording(recording, file.rate_hz, metadata.rate_hz, metadata.window, hop_s)
     return {
-        round(window.start, 4): labels[index] if index >= 0 else None
+        round(window.start, 4): file.labels[index] if index >= 0 else None
         for window, index in zip(windows, indices, strict=True)
     }
 

@@ -43,10 +43,17 @@ class Wearer:
 
 
 @dataclass(frozen=True)
+class Temperature:
+    """Of the device, in °C."""
+
+    celsius: float
+
+
+@dataclass(frozen=True)
 class Notice:
     """One line for the person who looks on."""
 
     text: str
 
 
-Item = Samples | Missing | Wearer | Notice
+Item = Samples | Missing | Wearer | Temperature | Notice

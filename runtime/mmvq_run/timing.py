@@ -1,10 +1,12 @@
 """How long things took (`--timing`): on stderr only, never in events, which must not depend on the host."""
 
 import time
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from mmvq_run.model import Floats, Model, Prediction
+from mmvq_run.records import Kind, Record, Tick
 
 
 class TimedModel:
@@ -21,6 +23,26 @@ class TimedModel:
         prediction = self._model.predict(xyz)
         self.took_ms.append((time.perf_counter_ns() - start) / 1e6)
         return prediction
+
+
+class Arrivals:
+    """How long after the arrival of bytes something was told of them, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.took_ms: list[float] = []
+        self._at: int | None = None
+
+    def of(self, source: Iterable[Record | Tick]) -> Iterator[Record | Tick]:
+        """The same records, watched."""
+        for item in source:
+            self._at = item.host_ns if isinstance(item, Record) and item.kind == Kind.BYTES else None
+            yield item
+
+    def told(self) -> None:
+        """An event came of the present record. The first one of a record counts."""
+        if self._at is not None:
+            self.took_ms.append((time.monotonic_ns() - self._at) / 1e6)
+            self._at = None
 
 
 def summary(name: str, milliseconds: list[float]) -> str:

@@ -3,10 +3,11 @@ import pytest
 from wearing import SECOND, of, play, signal
 
 from mmvq_bridge.command import BadInput
-from mmvq_run.lines import parse_line, rate_of_arrivals, rate_of_times
-from mmvq_run.pipeline import Options
+from mmvq_run.lines import LineTimer, parse_line, rate_of_arrivals, rate_of_times
+from mmvq_run.pipeline import Options, answered
 from mmvq_run.records import END, Kind, Opening, Record, opened
 from mmvq_run.session import Session
+from mmvq_run.timed import Samples
 
 
 def lines(xyz, rate=20.0, t_ms=True, scale=1.0, start_ms=0):
@@ -49,9 +50,9 @@ def test_with_t_ms_time_is_t_ms(model):
 
 
 def test_without_t_ms_the_rate_is_that_of_arrival_and_is_said_with_its_uncertainty(model):
-    session = Session(model, Options())
+    session = Session(model.metadata, Options())
     for record in told_by(lines(signal(("walking", 30)), t_ms=False), jitter=0.02):
-        session.feed(record)
+        answered(session.feed(record), model.predict)
     assert any("Hz by their arrival" in notice and "±" in notice for notice in session.notices)
     rate = session._wearer.rate_hz
     assert rate == pytest.approx(20.0, rel=0.01)
@@ -122,3 +123,18 @@ def test_units(model, units, scale):
 def test_counts_without_their_scale_are_refused(model):
     with pytest.raises(BadInput, match="--units counts:N"):
         play(model, told_by(lines(signal(("sitting", 20)), scale=256.0)))
+
+
+@pytest.mark.parametrize("ppm", [-500, 500])
+def test_lines_without_times_follow_the_board_for_as_long_as_it_runs(ppm):
+    """A clock that is off, arrivals late by up to 50 ms: samples stay within 10 ms of when they were taken."""
+    rng = np.random.default_rng(ppm + 500)
+    timer, told, last = LineTimer("g", arrival=True), [], 0.0
+    timer.begin(3)
+    period = 0.01 / (1 + ppm * 1e-6)
+    for i in range(30_000):
+        last = max(last, i * period + rng.uniform(0, 0.05))
+        told += timer.feed(b"0,0,1\n", round(last * 1e9))
+    t = np.concatenate([item.t for item in told if isinstance(item, Samples)])
+    assert len(t) == 30_000 and (np.diff(t) > 0).all()
+    assert np.abs(t - np.arange(30_000) * period)[6000:].max() < 0.01

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from wearing import RATE, SECOND, frames, hello, lost, of, play, records, signal
 
+from mmvq_bridge.frames import Stat, encode
 from mmvq_run.events import as_json
-from mmvq_run.pipeline import Options
+from mmvq_run.judge import Rule, Rules
+from mmvq_run.pipeline import Options, answered
 from mmvq_run.records import Kind, Opening, Record, opened
 from mmvq_run.session import Session
 
@@ -91,8 +93,9 @@ def test_bad_bytes_between_frames_cost_no_more_than_those_frames(model):
 
 def test_noise_gives_no_windows_and_one_notice(model):
     rng = np.random.default_rng(0)
-    session = Session(model, Options())
-    events = [e for r in records([rng.bytes(500) for _ in range(40)]) for e in session.feed(r)] + session.finish()
+    session = Session(model.metadata, Options())
+    asked = [*(session.feed(r) for r in records([rng.bytes(500) for _ in range(40)])), session.finish()]
+    events = [event for asking in asked for event in answered(asking, model.predict)]
     assert [event["type"] for event in events] == ["session", "end"]
     assert session.samples == 0 and events[-1]["bad_frames"] > 0
     assert [notice for notice in session.notices if "is --baud right?" in notice] == session.notices
@@ -104,12 +107,12 @@ def test_silence_is_told_by_the_next_record_as_by_the_clock(model):
     late = Record(told[-2].host_ns + 4 * SECOND, Kind.BYTES, frames(WALK)[30])
     told = [*told[:-1], late, Record(late.host_ns + 1, Kind.CLOSED, b"end")]
     replayed = play(model, told)
-    session, live = Session(model, Options()), []
+    session, live = Session(model.metadata, Options()), []
     for before, record in zip([told[0], *told], told, strict=False):
         for tick in range(before.host_ns, record.host_ns, SECOND // 3):
             live += session.advance(tick)
-        live += session.feed(record)
-    live += session.finish()
+        live += answered(session.feed(record), model.predict)
+    live += answered(session.finish(), model.predict)
     assert live == replayed
     assert [(d["state"], d["t"]) for d in of(live, "device")] == [("connected", 0), ("silent", 15), ("connected", 15)]
 
@@ -178,3 +181,26 @@ def test_a_faster_device_gives_the_same_labels(model):
 def test_the_hop_may_be_chosen(model):
     events = play(model, records([hello(), *frames(WALK)]), hop_s=5.0)
     assert [w["start"] for w in of(events, "window")] == [0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0]
+
+
+def test_a_watch_that_lies_still_and_cool_is_not_worn_and_does_nothing(model):
+    """The model would call it sitting; STAT tells 22 °C every 5 s."""
+    rng = np.random.default_rng(0)
+    still = rng.normal((0, 0, 1), 0.001, (8 * 60 * 20, 3))
+    xyz = np.concatenate([signal(("sitting", 120)), still, signal(("sitting", 120))])
+    pieces = [hello()]
+    for k, piece in enumerate(frames(xyz)):
+        pieces += [piece] if k % 10 else [piece, encode(Stat(1, 0, 3900, 2200 if 240 <= k < 1200 else 3100))]
+    events = play(model, records(pieces, step_ns=SECOND // 2))
+    assert [(d["state"], d["t"], d.get("onset")) for d in of(events, "device")] == [
+        ("connected", 0, None), ("not_worn", 420, 120), ("connected", 660, 600),
+    ]  # fmt: skip
+    told = [(a["phase"], a["t"]) for a in of(events, "activity")]
+    assert told[1] == ("end", pytest.approx(420, abs=5)) and told[2] == ("start", pytest.approx(667, abs=6))
+
+
+def test_a_rule_of_ones_own_replaces_the_models(model):
+    told = records([hello(), *frames(WALK)])
+    assert of(play(model, told), "activity")
+    rules = Rules(Rule(enter=1.0, leave=1.0, min_duration_s=60))
+    assert of(play(model, told, rules=rules), "activity") == []

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmvq_bridge.frames import Data, Hello, Stat, encode
-from mmvq_run.pipeline import Options
+from mmvq_run.pipeline import Options, answered
 from mmvq_run.records import END, LOST, MAGIC, Kind, Opening, Record, opened
 from mmvq_run.records import encode as encode_record
 from mmvq_run.session import Session
@@ -62,8 +62,9 @@ def capture(told: list[Record]) -> bytes:
 
 def play(model: Any, told: list[Record], **options: Any) -> list[dict[str, Any]]:
     """The events of records."""
-    session = Session(model, Options(**options))
-    return [event for record in told for event in session.feed(record)] + session.finish()
+    session = Session(model.metadata, Options(**options))
+    asked = [*(session.feed(record) for record in told), session.finish()]
+    return [event for asking in asked for event in answered(asking, model.predict)]
 
 
 def of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:

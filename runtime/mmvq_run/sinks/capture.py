@@ -1,12 +1,12 @@
 """Writing a capture: to FILE.part while it grows, renamed to FILE at the end, whatever ended it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
 from mmvq_bridge.command import BadInput
-from mmvq_run.records import MAGIC, Record, encode
+from mmvq_run.records import MAGIC, Record, Tick, encode
 
 
 class CaptureWriter:
@@ -39,3 +39,17 @@ def capture_to(path: str) -> Iterator[CaptureWriter]:
             yield CaptureWriter(out)
     finally:
         part.rename(target)
+
+
+@contextmanager
+def recorded(path: str, source: Iterable[Record | Tick]) -> Iterator[Iterator[Record | Tick]]:
+    """The same records, each kept in a capture at `path` before it is passed on. BadInput as for `capture_to`."""
+
+    def keep(writer: CaptureWriter) -> Iterator[Record | Tick]:
+        for item in source:
+            if isinstance(item, Record):
+                writer.write(item)
+            yield item
+
+    with capture_to(path) as writer:
+        yield keep(writer)

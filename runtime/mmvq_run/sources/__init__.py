@@ -1,1 +1,32 @@
-"""Where records come from: a port, a pipe, files of several kinds."""
+"""Where records come from: a port, a URL, a pipe, files of several kinds."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from mmvq_bridge.recordings import RecordingFile
+from mmvq_run.records import Record, Tick
+from mmvq_run.sources.files import open_file, paced
+from mmvq_run.sources.pipe import open_pipe
+from mmvq_run.sources.serial_port import read_port
+from mmvq_run.stop import Stop
+
+BAUD: Final = 115_200  # most boards' own choice
+RECONNECT_S: Final = 30.0
+
+Say = Callable[[str], None]
+Source = Iterator[Record | Tick] | RecordingFile
+
+
+def open_source(
+    name: str, units: str, stop: Stop, say: Say, *,
+    baud: int = BAUD, reconnect_s: float = RECONNECT_S, speed: float | None = None,
+) -> Source:  # fmt: skip
+    """A port or a URL by its name, `-` for standard input, else a file, told by what it holds. BadInput if there is no
+    such thing. speed: of what was recorded."""
+    if "://" in name or Path(name).is_char_device():
+        return read_port(name, baud, reconnect_s, stop, say)
+    if name == "-":
+        return open_pipe(units, speed, stop, say)
+    source = open_file(name, units, say)
+    return source if isinstance(source, RecordingFile) else paced(source, speed, stop)
