@@ -17,10 +17,10 @@ from mmvq_export.anatomy import bytes_by_part, operations
 from mmvq_export.metadata import check
 from mmvq_run.model import Model, read_verified
 from mmvq_run.signature import SIGNATURE
+from mmvq_run.sketch import sparks
 from mmvq_train.drawings import curves, percent, thumb_colours
 from mmvq_train.pages import write_page
 
-LEVELS: Final = "▁▂▃▄▅▆▇█"
 COLUMNS: Final = 100
 UNNAMED: Final = "unnamed"
 
@@ -142,13 +142,6 @@ def write_inspection(found: Inspected, path: Path | str) -> None:
         path, "model.html.j2", name=found.about["name"], facts=found.facts, parity=found.about["parity"], groups=groups,
         parts=[(part, f"{size / 1000:.1f} kB", size / most) for part, size in found.parts.items()],
     )
-
-
-def sparks(values: Sequence[float]) -> str:
-    """A curve as a row of blocks, its lowest value the lowest block."""
-    low, high = min(values), max(values)
-    scale = (len(LEVELS) - 1) / (high - low) if high > low else 0
-    return "".join(LEVELS[round((value - low) * scale)] for value in values)
 
 
 def _code(index: int, one: dict[str, Any], about: dict[str, Any]) -> Code:

@@ -14,13 +14,15 @@ from mmvq_bridge.command import BadInput, Parser, run_command
 from mmvq_bridge.recordings import RecordingFile, counts_per_g
 from mmvq_run.explain import SHOWN
 from mmvq_run.judge import read_rules
+from mmvq_run.many import port_feed, stream_many
 from mmvq_run.metadata import Metadata
 from mmvq_run.model import Model, find_model
 from mmvq_run.pipeline import Options
 from mmvq_run.score import Score
 from mmvq_run.sinks import choose
-from mmvq_run.sinks.capture import recorded
+from mmvq_run.sinks.capture import capture_of, capture_to, recorded
 from mmvq_run.sources import BAUD, RECONNECT_S, Source, open_source
+from mmvq_run.sources.listener import listen, new_token, read_token
 from mmvq_run.sources.serial_port import read_port
 from mmvq_run.stop import Stop
 from mmvq_run.streaming import stream
@@ -34,6 +36,8 @@ EXAMPLES = """\
 examples:
   mmvq-run --demo
   mmvq-run --port /dev/ttyUSB0 --record morning.mmvqcap
+  mmvq-run --port /dev/ttyUSB0 --port /dev/ttyUSB1
+  mmvq-run --listen 0.0.0.0:7000 --token token.txt
   mmvq-run --input morning.mmvqcap --format jsonl --explain full
   mmvq-run --input wisdm.parquet --score > events.jsonl
   mmvq-run --port /dev/ttyUSB0 --model student.onnx --verify public.pem
@@ -64,6 +68,9 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> None:
     _check_hop(arguments.hop_s, model.metadata)
     rules = None if arguments.judge is None else read_rules(arguments.judge, model.metadata.labels)
     options = Options(arguments.hop_s, arguments.explain, arguments.units, rules)
+    if arguments.listen or len(arguments.port) > 1:
+        _run_many(arguments, model, options, stop)
+        return
     source = _source(arguments, stop)
     score = _score(arguments, source, model.metadata) if isinstance(source, RecordingFile) else None
     arrivals = Arrivals()
@@ -80,9 +87,10 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> None:
                 raise BadInput("--score compares with labels, which only recording files have; leave --score out")
             source = arrivals.of(chain([first], source))
             if arguments.record:
-                source = stack.enter_context(recorded(arguments.record, source))
-        sink = choose(arguments.format, sys.stdout.buffer)
-        for event in stream(source, model, options, speed=arguments.speed, stop=stop, say=_say):
+                source = stack.enter_context(recorded(arguments.record, source, _say))
+        live = bool(arguments.port) or arguments.speed is not None
+        sink, see = stack.enter_context(choose(arguments.format, sys.stdout.buffer, model.metadata, live, _say))
+        for event in stream(source, model, options, speed=arguments.speed, stop=stop, say=_say, see=see):
             sink.write(event)
             arrivals.told()
             if score is not None:
@@ -95,9 +103,25 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> None:
             _say(summary("from bytes to events", arrivals.took_ms))
 
 
+def _run_many(arguments: argparse.Namespace, model: TimedModel, options: Options, stop: Stop) -> None:
+    names = dict.fromkeys(arguments.port)
+    feeds = [port_feed(name, read_port(name, arguments.baud, arguments.reconnect, stop, _say)) for name in names]
+    if arguments.listen:
+        token = read_token(arguments.token) if arguments.token else new_token()
+        feeds.append(listen(arguments.listen, token, arguments.reconnect, stop, _say))
+        if not arguments.token:
+            _say(f"token {token}: the first line that a wearable sends; keep one of your own with --token FILE")
+    keep = (lambda device: capture_to(capture_of(arguments.record, device), _say)) if arguments.record else None
+    with choose(arguments.format, sys.stdout.buffer, model.metadata, True, _say) as (sink, see):
+        for event in stream_many(feeds, model, options, stop, _say, keep, see):
+            sink.write(event)
+    if arguments.timing:
+        _say(summary("model", model.took_ms))
+
+
 def _source(arguments: argparse.Namespace, stop: Stop) -> Source:
     if arguments.port:
-        return read_port(arguments.port, arguments.baud, arguments.reconnect, stop, _say)
+        return read_port(arguments.port[0], arguments.baud, arguments.reconnect, stop, _say)
     name = str(DEMO) if arguments.demo else arguments.input
     return open_source(name, arguments.units, stop, _say, speed=arguments.speed)
 
@@ -118,10 +142,16 @@ def _check(arguments: argparse.Namespace) -> None:
         counts_per_g(arguments.units)
     elif arguments.units not in ("auto", "g", "ms2"):
         raise BadInput(f"--units {arguments.units!r} is unknown; use auto, g, ms2 or counts:N (counts a g)")
+    live = bool(arguments.port or arguments.listen)
+    if live + bool(arguments.input) + arguments.demo != 1:
+        raise BadInput("give one of --port, --listen, --input and --demo; see mmvq-run --help")
     if arguments.baud <= 0:
         raise BadInput(f"--baud {arguments.baud} is no speed; most devices use 115200")
-    if arguments.port and "speed" in arguments:
-        raise BadInput("--speed is for what was recorded, a port has its own; leave --speed out")
+    for option, given in (("--speed", "speed" in arguments), ("--score", arguments.score)):
+        if live and given:
+            raise BadInput(f"{option} is for what was recorded, not for what is live; leave {option} out")
+    if arguments.token and not arguments.listen:
+        raise BadInput("--token is for wearables that come by --listen; leave --token out")
     if "speed" not in arguments:
         arguments.speed = 1.0 if arguments.demo else None
 
@@ -138,12 +168,19 @@ def _parser() -> Parser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--port", help="serial port of the device, or a URL of pyserial such as socket://host:port")
+    source = parser.add_argument_group("where samples come from (one of)")
+    source.add_argument(
+        "--port", action="append", default=[],
+        help="serial port of the device, or a URL of pyserial such as socket://host:port; may be repeated",
+    )
+    source.add_argument(
+        "--listen", metavar="[HOST:]PORT", help="wearables that come by TCP; HOST is this computer alone by default"
+    )
     source.add_argument(
         "--input", metavar="FILE", help="a capture, protocol frames, a recording, CSV lines; - is standard input"
     )
     source.add_argument("--demo", action="store_true", help="replay the capture that comes with mmvq")
+    parser.add_argument("--token", metavar="FILE", help="of --listen: hex digits, the first line that a wearable sends")
     parser.add_argument("--baud", type=int, default=BAUD, help=f"of the port (default {BAUD})")
     parser.add_argument(
         "--reconnect", metavar="S", type=_seconds, default=RECONNECT_S,
@@ -163,7 +200,10 @@ def _parser() -> Parser:
     parser.add_argument(
         "--judge", metavar="FILE", help="JSON: thresholds and durations of activities, instead of the model's own"
     )
-    parser.add_argument("--record", metavar="FILE", help="keep the bytes as they arrive, for --input later")
+    parser.add_argument(
+        "--record", metavar="FILE",
+        help="keep the bytes as they arrive, for --input later; of several wearables a folder, with a file for each",
+    )
     parser.add_argument("--hop-s", metavar="S", type=_above_zero, help="seconds between windows")
     parser.add_argument("--score", action="store_true", help="compare with the file's labels, on stderr")
     parser.add_argument("--timing", action="store_true", help="say on stderr how long things took")

@@ -2,8 +2,8 @@
 
 Time is t_us, the device's clock at a frame's first sample. It wraps after 71.6 minutes; the arrival clock says how
 often it did. A HELLO with another boot_id tells a reset: the device's clock starts anew, and session time goes on by
-the arrival clock, freed of its jitter (clock.py). Inside a frame samples lie apart by what the earlier frame took, so that a device whose clock runs
-a few percent off its nominal rate is followed.
+the arrival clock, freed of its jitter (clock.py). Inside a frame samples lie apart by what the earlier frame took, so
+that a device whose clock runs a few percent off its nominal rate is followed.
 
     lost = round(dt_us * rate) - n of the earlier frame
 

@@ -49,8 +49,8 @@ class Piece:
         return self.sub_action or f"{UNNAMED.get(self.view, 'code')} {SEPARATOR.join(map(str, self.codes))}"
 
     def as_event(self) -> dict[str, Any]:
-        """The entry of `because` (DESIGN 3.6)."""
-        return {
+        """The entry of `because` (DESIGN 3.6), with "still" where nothing moves: its shapes are noise then."""
+        entry = {
             "t": self.t,
             "length": self.length,
             "codes": list(self.codes),
@@ -59,6 +59,7 @@ class Piece:
             "p": self.p,
             "contribution": self.contribution,
         }
+        return entry | {"still": True} if self.still else entry
 
 
 def pieces_for(prediction: Prediction, metadata: Metadata, label: int, start: float) -> list[Piece]:

@@ -14,6 +14,8 @@ MOST_NAMES: Final = 1000
 MOST_CODES: Final = 65_536
 LONGEST_NAME: Final = 200
 LONGEST_TEXT: Final = 16 << 20
+MOST_CURVES: Final = 4  # of a code
+LONGEST_CURVE: Final = 1000
 MOST_SAMPLES: Final = 100_000
 RATES_HZ: Final = (1.0, 10_000.0)
 
@@ -21,7 +23,7 @@ RATES_HZ: Final = (1.0, 10_000.0)
 @dataclass(frozen=True)
 class Metadata:
     """labels, sub_actions: names in the order of the model's outputs; code_names: a code's tested name, or None;
-    code_views: what of a piece a code is of (axes, gravity, rhythm).
+    code_views: what of a piece a code is of (axes, gravity, rhythm); code_shapes: its curves, to be drawn.
 
     window: samples; rate_hz: of the grid; bias: (classes,), what contributions add up with.
     """
@@ -38,6 +40,7 @@ class Metadata:
     sub_actions: tuple[str, ...]
     code_names: tuple[str | None, ...]
     code_views: tuple[str, ...]
+    code_shapes: tuple[tuple[tuple[float, ...], ...], ...]
     rules: Rules
 
     @property
@@ -88,6 +91,7 @@ def parse_metadata(text: bytes) -> Metadata:
         sub_actions=_names(raw, "sub_actions"),
         code_names=tuple(_code_name(code) for code in codes),
         code_views=tuple(_name(code.get("view", "axes"), "codes") for code in codes),
+        code_shapes=tuple(_shape(code) for code in codes),
         rules=parse_rules(judge, labels),
     )
 
@@ -119,6 +123,13 @@ def _code_name(code: Any) -> str | None:
         raise ValueError("codes holds something that is no object")
     name = code.get("name")
     return None if name is None else _name(name, "codes")
+
+
+def _shape(code: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
+    curves = _list(code, "shape", MOST_CURVES)
+    if not all(isinstance(curve, list) and 0 < len(curve) <= LONGEST_CURVE for curve in curves):
+        raise ValueError(f"codes has a shape that is no list of curves of up to {LONGEST_CURVE} values")
+    return tuple(tuple(_finite(value, "shape") for value in curve) for curve in curves)
 
 
 def _number(raw: Mapping[str, Any], key: str, low: float, high: float) -> float:

@@ -5,7 +5,7 @@ verified first, and a still window is run through it before the first real one, 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,6 +19,7 @@ from mmvq_run.onnx_file import CHECKSUM, DIGITS, checksum, kinds, read_propertie
 from mmvq_run.signature import verify
 
 LARGEST_FILE: Final = 64 << 20  # bytes; an edge model has 0.3 MB, the widest teacher would have 20
+LARGEST_BATCH: Final = 256  # windows in a call: more gain nothing, and their activations would take memory
 MOST_TOKENS: Final = 10_000
 INPUT: Final = "accel"
 ENDLESS: Final = {"If", "Loop", "Scan", "SequenceMap"}  # nodes with graphs of their own, which no size bounds
@@ -81,6 +82,7 @@ class Model:
         self.metadata = _metadata(properties, self.path)
         self._session = _session(data, self.path)
         _check_input(self._session, self.metadata, self.path)
+        self._any_batch = not isinstance(self._session.get_inputs()[0].shape[0], int)
         self._outputs = [output.name for output in self._session.get_outputs()]
         still = np.zeros((self.metadata.window, 3), np.float32)
         still[:, 2] = 1
@@ -94,13 +96,22 @@ class Model:
 
         ValueError for a window that is not finite: a model would call it code 0.
         """
-        if xyz.shape != (self.metadata.window, 3) or not np.isfinite(xyz).all():
-            raise ValueError(f"a window is finite and ({self.metadata.window}, 3), not {xyz.shape}")
+        return self._ask([xyz])[0]
+
+    def predict_many(self, windows: Sequence[Floats]) -> list[Prediction]:
+        """The same for several, in as few calls as the model's batch allows."""
+        most = LARGEST_BATCH if self._any_batch else 1
+        return [one for at in range(0, len(windows), most) for one in self._ask(windows[at : at + most])]
+
+    def _ask(self, windows: Sequence[Floats]) -> list[Prediction]:
+        for xyz in windows:
+            if xyz.shape != (self.metadata.window, 3) or not np.isfinite(xyz).all():
+                raise ValueError(f"a window is finite and ({self.metadata.window}, 3), not {xyz.shape}")
         try:
-            values = self._session.run(self._outputs, {INPUT: xyz[None].astype(np.float32, copy=False)})
+            values = self._session.run(self._outputs, {INPUT: np.stack(windows).astype(np.float32, copy=False)})
         except _runtime_errors() as error:
             raise Failed(f"{self.path}: the model fails on a window ({_first_line(error)})") from None
-        return _prediction(dict(zip(self._outputs, values, strict=True)), self.metadata, self.path)
+        return _predictions(dict(zip(self._outputs, values, strict=True)), len(windows), self.metadata, self.path)
 
 
 def read_verified(path: Path | str, key: str | None = None) -> tuple[bytes, Properties]:
@@ -190,17 +201,17 @@ def _check_input(session: Any, metadata: Metadata, path: str) -> None:
             raise BadInput(f"{path}: its output {output.name} is {output.shape}, which no model needs; export it again")
 
 
-def _prediction(values: Mapping[str, Any], metadata: Metadata, path: str) -> Prediction:
+def _predictions(values: Mapping[str, Any], n: int, metadata: Metadata, path: str) -> list[Prediction]:
     classes, actions, codes = len(metadata.labels), len(metadata.sub_actions), len(metadata.code_names)
     tokens, streams, axes = _tokens(values, path)
     shapes: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
-        "probabilities": (np.float32, (1, classes)),
-        "unknown_score": (np.float32, (1,)),
-        "codes": (np.int64, (1, tokens, streams)),
-        "margins": (np.float32, (1, tokens, streams)),
-        "attributes": (np.float32, (1, tokens, axes, 4)),
-        "contributions": (np.float32, (1, tokens, classes)),
-        "sub_actions": (np.float32, (1, tokens, actions)),
+        "probabilities": (np.float32, (n, classes)),
+        "unknown_score": (np.float32, (n,)),
+        "codes": (np.int64, (n, tokens, streams)),
+        "margins": (np.float32, (n, tokens, streams)),
+        "attributes": (np.float32, (n, tokens, axes, 4)),
+        "contributions": (np.float32, (n, tokens, classes)),
+        "sub_actions": (np.float32, (n, tokens, actions)),
     }
     for name, (dtype, shape) in shapes.items():
         value = values.get(name)
@@ -215,8 +226,11 @@ def _prediction(values: Mapping[str, Any], metadata: Metadata, path: str) -> Pre
             raise Failed(f"{path}: its output {name} is not finite")
     if tokens and not 0 <= values["codes"].min() <= values["codes"].max() < codes:
         raise Failed(f"{path}: its output codes leaves the metadata's {codes} codes")
-    first = {name: value[0] for name, value in values.items() if name in shapes}
-    return Prediction(**{**first, "unknown_score": float(first["unknown_score"])})
+    names = [name for name in shapes if name != "unknown_score"]
+    return [
+        Prediction(unknown_score=float(values["unknown_score"][i]), **{name: values[name][i] for name in names})
+        for i in range(n)
+    ]
 
 
 def _tokens(values: Mapping[str, Any], path: str) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from mmvq_run.events import Event
 from mmvq_run.model import Predictor
 from mmvq_run.pipeline import Options, Pipeline, answered
 from mmvq_run.records import Opening, printable
+from mmvq_run.session import See
 from mmvq_run.signal import gap_limit_s
 from mmvq_run.stop import Stop
 from mmvq_run.timed import Missing, Wearer
@@ -20,7 +21,13 @@ FAST_BLOCK_S: Final = 60.0  # as fast as possible: fewer and larger blocks cost 
 
 
 def recording_events(
-    recording: Recording, file: RecordingFile, model: Predictor, options: Options, stop: Stop, block_s: float
+    recording: Recording,
+    file: RecordingFile,
+    model: Predictor,
+    options: Options,
+    stop: Stop,
+    block_s: float,
+    see: See | None = None,
 ) -> Iterator[tuple[float, list[Event]]]:
     """(stream time in seconds, the events up to it), by blocks of `block_s` seconds, until the end or a wish to stop.
 
@@ -51,6 +58,8 @@ def recording_events(
             lost = max(1, round(float(steps[cut]) * rate) - 1)
             pipeline.hold(events.gap(Missing(float(t[cut + 1]), lost, lost / rate, "sequence")))
         reached = float(t[end - 1])
+        if see is not None:
+            see(t[start:end], xyz[start:end])
         yield reached, named(answered(pipeline.push(t[start:end], xyz[start:end]), model.predict))
         start = end
     last = answered(pipeline.flush(), model.predict) + pipeline.end_activity()

@@ -58,7 +58,7 @@ def stream(
     if isinstance(source, str):
         source = open_source(source, options.units, stop, say, baud=baud, reconnect_s=reconnect_s, speed=speed)
     if isinstance(source, RecordingFile):
-        yield from _of_recordings(source, model, options, stop, say, speed)
+        yield from _of_recordings(source, model, options, stop, say, speed, see)
     else:
         yield from _of_records(source, model, options, stop, say, see)
 
@@ -86,7 +86,13 @@ def _of_records(
 
 
 def _of_recordings(
-    file: RecordingFile, model: Predictor, options: Options, stop: Stop, say: Say, speed: float | None
+    file: RecordingFile,
+    model: Predictor,
+    options: Options,
+    stop: Stop,
+    say: Say,
+    speed: float | None,
+    see: See | None,
 ) -> Iterator[Event]:
     """Each recording as a stream of its own."""
     for notice in file.notices:
@@ -94,7 +100,7 @@ def _of_recordings(
     block_s = FAST_BLOCK_S if speed is None else PACED_BLOCK_S
     for recording in file.recordings:
         start = time.monotonic()
-        for t, told in recording_events(recording, file, model, options, stop, block_s):
+        for t, told in recording_events(recording, file, model, options, stop, block_s, see):
             if speed is not None:
                 stop.sleep(t / speed - (time.monotonic() - start))
             yield from told

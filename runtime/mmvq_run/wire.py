@@ -13,7 +13,7 @@ from mmvq_run.timed import Item, Notice
 
 LINES_TO_BELIEVE: Final = 3
 NOISE_BYTES: Final = 4096  # eight of the longest frames: whoever speaks the protocol has been understood by then
-TELLING_PPM: Final = 50.0  # crystals are off by as much: what is known less well tells nothing
+GOOD_PPM: Final = 100.0  # crystals are off by less, so it need not be told
 
 
 def columns_of_lines(data: bytes) -> int:
@@ -27,7 +27,6 @@ class WireDecoder:
     """A stream's bytes in, timed samples and what is to be told out."""
 
     def __init__(self, units: str, arrival: bool) -> None:
-        self._arrival = arrival
         self._frames = FrameTimer(arrival)
         self._decoder = Decoder()
         self._lines = LineTimer(units, arrival)
@@ -72,7 +71,7 @@ class WireDecoder:
             if count:
                 items.append(Notice(f"{count} {what}"))
         fast, error = 1e6 * (1 / timer.clock.rate - 1), 2e6 * timer.clock.error
-        if self._arrival and error < TELLING_PPM:
+        if abs(fast) - error > GOOD_PPM:
             items.append(Notice(f"the device's clock ran {fast:+.0f} ± {error:.0f} ppm against this computer's"))
         return items
 

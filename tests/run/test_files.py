@@ -173,8 +173,8 @@ def test_a_capture_of_noise_ends_with_a_line_that_says_so(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        ([], "one of the arguments --port --input --demo is required"),
-        (["--demo", "--port", "/dev/x"], "not allowed with"),
+        ([], "give one of --port"),
+        (["--demo", "--port", "/dev/x"], "give one of --port"),
         (["--demo", "--speed", "-1"], "--speed"),
         (["--demo", "--speed", "fast"], "--speed"),
         (["--port", "/dev/x", "--speed", "2"], "leave --speed out"),

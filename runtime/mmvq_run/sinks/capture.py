@@ -1,6 +1,6 @@
 """Writing a capture: to FILE.part while it grows, renamed to FILE at the end, whatever ended it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -8,21 +8,42 @@ from pathlib import Path
 from mmvq_bridge.command import BadInput
 from mmvq_run.records import MAGIC, Record, Tick, encode
 
+Say = Callable[[str], None]
+
 
 class CaptureWriter:
-    """Appends records to an unbuffered file, so that a killed run leaves what it heard."""
+    """Appends records to an unbuffered file, so that a killed run leaves what it heard.
 
-    def __init__(self, out: FileIO) -> None:
+    On a disk that is full, or away, the capture ends with its last whole record and `say` gets a line: a stream is not
+    stopped because it cannot be kept.
+    """
+
+    def __init__(self, out: FileIO, say: Say) -> None:
         self._out = out
-        self._out.write(MAGIC)
+        self._say = say
+        self._size = 0
+        self._broken = False
+        self._append(MAGIC)
 
     def write(self, record: Record) -> None:
         """Append a record."""
-        self._out.write(encode(record))
+        if not self._broken:
+            self._append(encode(record))
+
+    def _append(self, data: bytes) -> None:
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[self._out.write(left) :]
+            self._size += len(data)
+        except OSError as error:
+            self._broken = True
+            self._out.truncate(self._size)
+            self._say(f"{self._out.name}: {error.strerror}; the capture ends here, make room and record again")
 
 
 @contextmanager
-def capture_to(path: str) -> Iterator[CaptureWriter]:
+def capture_to(path: Path | str, say: Say) -> Iterator[CaptureWriter]:
     """A writer to `path`. BadInput if it is there already or cannot be made."""
     target = Path(path)
     part = target.with_name(target.name + ".part")
@@ -36,13 +57,20 @@ def capture_to(path: str) -> Iterator[CaptureWriter]:
         raise BadInput(f"{part}: {error.strerror or error}; give another name with --record") from None
     try:
         with out:
-            yield CaptureWriter(out)
+            yield CaptureWriter(out, say)
     finally:
         part.rename(target)
 
 
+def capture_of(folder: str, device: str) -> Path:
+    """Where one of several wearables is kept: its name, without what a file's name cannot hold."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in device).strip("-.")
+    return Path(folder, f"{name or 'device'}.mmvqcap")
+
+
 @contextmanager
-def recorded(path: str, source: Iterable[Record | Tick]) -> Iterator[Iterator[Record | Tick]]:
+def recorded(path: str, source: Iterable[Record | Tick], say: Say) -> Iterator[Iterator[Record | Tick]]:
     """The same records, each kept in a capture at `path` before it is passed on. BadInput as for `capture_to`."""
 
     def keep(writer: CaptureWriter) -> Iterator[Record | Tick]:
@@ -51,5 +79,5 @@ def recorded(path: str, source: Iterable[Record | Tick]) -> Iterator[Iterator[Re
                 writer.write(item)
             yield item
 
-    with capture_to(path) as writer:
+    with capture_to(path, say) as writer:
         yield keep(writer)
