@@ -33,12 +33,13 @@ class FrameTimer:
     """Frames in, timed samples and what is to be told out.
 
     late_frames: frames dropped because they were not newer than the last one; early_frames: those before HELLO;
-    saturated_frames: those at the end of the measuring range. clock: the device's, since its boot, in seconds.
+    saturated_frames: those at the end of the measuring range. clock: the device's, since its boot, in seconds; last_t,
+    last_device_s: session time and the device's clock at the last sample.
     """
 
     def __init__(self, arrival: bool) -> None:
         self.late_frames = self.early_frames = self.saturated_frames = 0
-        self.clock = ClockModel()
+        self.clock, self.last_t, self.last_device_s = ClockModel(), 0.0, 0.0
         self._arrival = arrival
         self._hello: Hello | None = None
         self._known: Hello | None = None  # the last one, also over a reconnect
@@ -48,7 +49,6 @@ class FrameTimer:
         self._zero_t = 0.0
         self._last: Data | None = None
         self._last_us = 0
-        self._last_t = 0.0  # of the last sample
         self._last_host = 0
         self._dropped: int | None = None  # STAT's count so far
         self._shown = 0  # samples that time showed to be missing since the last STAT
@@ -97,7 +97,7 @@ class FrameTimer:
             self._start_clock(now_us, len(frame.samples), host_ns, rate)
             t_first = self._zero_t
             if self._last is not None:
-                items += self._missing(t_first, round((t_first - self._last_t) * rate) - 1, rate, "reconnect")
+                items += self._missing(t_first, round((t_first - self.last_t) * rate) - 1, rate, "reconnect")
         else:
             now_us = self._unroll(frame.t_us, host_ns)
             if now_us <= self._last_us:
@@ -116,15 +116,16 @@ class FrameTimer:
                 items += self._missing(t_first, lost, rate, why)
             elif in_turn and abs(took / before * rate - 1) <= FOLLOWED:
                 spacing = took / before
-        t = np.maximum(t_first + np.arange(len(frame.samples)) * spacing, self._last_t)
+        t = np.maximum(t_first + np.arange(len(frame.samples)) * spacing, self.last_t)
         items += self._samples(frame, t, hello.counts_per_g, rate)
         if frame.flags & FLAG_SATURATED:
             if self.saturated_frames == 0:
                 items.append(Notice(f"at {t[0]:.1f} s the sensor reached the end of its range; peaks are cut off"))
             self.saturated_frames += 1
+        self.last_device_s = now_us / 1e6 + (len(frame.samples) - 1) / rate
         if self._arrival:  # a frame is sent when its last sample is taken
-            self.clock.push(now_us / 1e6 + (len(frame.samples) - 1) / rate, host_ns / 1e9)
-        self._last, self._last_us, self._last_t, self._last_host = frame, now_us, float(t[-1]), host_ns
+            self.clock.push(self.last_device_s, host_ns / 1e9)
+        self._last, self._last_us, self.last_t, self._last_host = frame, now_us, float(t[-1]), host_ns
         self._reopened = False
         return items
 
@@ -135,14 +136,14 @@ class FrameTimer:
             self._dropped = 0 if now_us < FRESH_BOOT_US else None
         else:
             by_arrival = self._now(host_ns) - (n - 1) / rate
-            self._zero_t = max(by_arrival, self._last_t + 1 / rate)
+            self._zero_t = max(by_arrival, self.last_t + 1 / rate)
         self.clock = ClockModel()
         self._zero_us, self._rebase = now_us, False
 
     def _now(self, host_ns: int) -> float:
         """Session time by the arrival clock."""
         if self._last is None or not self._arrival:
-            return self._last_t
+            return self.last_t
         return self._zero_t + self.clock.device(host_ns / 1e9) - self._zero_us / 1e6
 
     def _unroll(self, t_us: int, host_ns: int) -> int:
@@ -175,4 +176,4 @@ class FrameTimer:
             return items
         hidden = stat.samples_dropped - before - shown
         rate = self._known.rate_mhz / 1000
-        return [*items, Missing(self._last_t, hidden, hidden / rate, "overrun")] if hidden > 0 else items
+        return [*items, Missing(self.last_t, hidden, hidden / rate, "overrun")] if hidden > 0 else items

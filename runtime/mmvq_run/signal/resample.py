@@ -24,6 +24,7 @@ LOST_PERIODS: Final = 1.5  # a step longer than this many nominal periods means 
 FASTER: Final = 1.05  # source rates within 5 % of the grid's are equal: device clocks are no better than 3 %
 CUTOFF: Final = 0.45  # of the grid's rate: a little below Nyquist, as the window's slope is not vertical
 HALF_WIDTH_PERIODS: Final = 3.0  # of the grid: the sinc's reach to either side, and so the delay it costs
+AT_ONCE: Final = 2048  # grid points that are averaged together: a megabyte or so of weights
 EPSILON_S: Final = 1e-7  # a tenth of the finest clock tick (1 µs) that a wearable can send
 
 
@@ -150,19 +151,20 @@ class Resampler:
         return xyz, made
 
     def _average(self, grid: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        first = np.searchsorted(self._t, grid - self._reach)
-        last = np.searchsorted(self._t, grid + self._reach, side="right")
-        total = np.zeros((len(grid), 3))
-        weight = np.zeros(len(grid))
-        # Sample by sample instead of one matrix product: sums in one order, whatever the chunk's size.
-        for offset in range(int((last - first).max(initial=0))):
-            index = np.minimum(first + offset, len(self._t) - 1)
-            away = self._t[index] - grid
-            taper = 0.5 + 0.5 * np.cos(np.pi * np.clip(away / self._reach, -1, 1))
-            w = np.sinc(2 * CUTOFF * self.rate_hz * away) * taper * self._step[index] * (first + offset < last)
-            total += w[:, None] * self._xyz[index]
-            weight += w
+        xyz = np.concatenate([self._weighted(grid[at : at + AT_ONCE]) for at in range(0, len(grid), AT_ONCE)])
         nearest = np.clip(np.searchsorted(self._t, grid), 1, max(1, len(self._t) - 1))
         nearest = np.minimum(nearest, len(self._t) - 1)
         made = self._made[nearest] | self._made[np.maximum(nearest - 1, 0)]
-        return total / weight[:, None], made
+        return xyz, made
+
+    def _weighted(self, grid: Floats) -> Floats:
+        first = np.searchsorted(self._t, grid - self._reach)
+        last = np.searchsorted(self._t, grid + self._reach, side="right")
+        reached = first[:, None] + np.arange(int((last - first).max(initial=0)))
+        index = np.minimum(reached, len(self._t) - 1)
+        away = self._t[index] - grid[:, None]
+        taper = 0.5 + 0.5 * np.cos(np.pi * np.clip(away / self._reach, -1, 1))
+        w = np.sinc(2 * CUTOFF * self.rate_hz * away) * taper * self._step[index] * (reached < last[:, None])
+        # Cumulative sums, not a matrix product: sums in one order, whatever the chunk's size.
+        total, weight = np.cumsum(w[:, :, None] * self._xyz[index], axis=1)[:, -1], np.cumsum(w, axis=1)[:, -1]
+        return np.asarray(total / weight[:, None])
