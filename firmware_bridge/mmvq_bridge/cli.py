@@ -10,8 +10,8 @@ from typing import NoReturn
 
 from mmvq_bridge import __version__
 from mmvq_bridge.command import BadInput, Parser, run_command
-from mmvq_bridge.device import PAUSE_S, SimulatedDevice, wear
-from mmvq_bridge.faults import KINDS, FaultyLine, parse_faults
+from mmvq_bridge.device import PAUSE_S, wear
+from mmvq_bridge.faults import KINDS, FaultyLine, faulty_device, parse_faults
 from mmvq_bridge.recordings import Recording, RecordingFile, read_recordings
 
 PROG = "mmvq-bridge"
@@ -21,13 +21,24 @@ Play a recording as a wearable on a serial port would: protocol 1 through a pseu
 The device boots when a reader opens PATH; the port vanishes when the recording is over. Several recordings
 are one wearing with {PAUSE_S:g} s between them. The same file, seed and faults give the same bytes.
 """
-SIMULATE_EXAMPLES = """\
+FAULTS = "\n".join(f"  {kind:8} {meaning}" for kind, meaning in KINDS.items())
+SIMULATE_EXAMPLES = f"""\
+faults, KIND=X:
+{FAULTS}
+
+reset=10 restarts the device once, 10 s after its first boot, with the next boot_id and its clock from the start.
+unplug=10 ends all at 10 s. With replug=3 the port is back 3 s later, with another pseudo-terminal behind PATH, the
+device boots as after a reset, and it is unplugged again 10 s after each boot, until the recording is over.
+The recording goes on meanwhile: samples of the time between are not taken.
+
 examples:
   mmvq-bridge simulate walk.csv --link /tmp/wrist &
   mmvq-run --port /tmp/wrist
 
   mmvq-bridge simulate wisdm.parquet --link /tmp/wrist --subject 1600 --speed max
   mmvq-bridge simulate walk.csv --link /tmp/wrist --fault drop=0.01 --fault corrupt=0.01 --fault unplug=60
+  mmvq-bridge simulate walk.csv --link /tmp/wrist --fault unplug=20 --fault replug=3
+  mmvq-bridge simulate walk.csv --link /tmp/wrist --fault clock=4290 --fault drift=200 --fault jitter=30
 """
 
 
@@ -78,7 +89,7 @@ def _parser() -> Parser:
         metavar="KIND=X",
         action="append",
         default=[],
-        help="may be repeated. " + "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items()),
+        help="what goes wrong: kinds below (may be repeated)",
     )
     return parser
 
@@ -89,10 +100,11 @@ def _simulate(arguments: argparse.Namespace) -> int:
     except ImportError:
         raise BadInput("simulate needs pseudo-terminals, which this system lacks; use Linux") from None
 
-    line = FaultyLine(parse_faults(arguments.fault), arguments.seed)
+    faults = parse_faults(arguments.fault)
+    line = FaultyLine(faults, arguments.seed)
     file = read_recordings(arguments.file)
     recordings = _chosen(file, arguments.subject, arguments.recording)
-    device = SimulatedDevice(*wear(recordings, file.rate_hz), file.rate_hz, boot_id=arguments.seed)
+    device = faulty_device([wear(recordings, file.rate_hz)], file.rate_hz, faults, arguments.seed)
     # So that the link goes away on `kill` as well.
     signal.signal(signal.SIGTERM, _terminate)
     for notice in file.notices:
@@ -101,16 +113,21 @@ def _simulate(arguments: argparse.Namespace) -> int:
         many = f"{len(recordings)} recording{'s' * (len(recordings) > 1)}"
         _tell(f"{many}, {device.duration_s:.1f} s at {file.rate_hz:g} Hz; {port.link} waits for a reader")
         played = link.play(port, line, device, arguments.speed, lambda: _tell("a reader is there: booted"))
-    ending = "unplugged" if line.faults.unplug_s < device.duration_s else "recording over"
-    losses = {
+    ending = "unplugged" if faults.unplug_s < device.duration_s and faults.replug_s == math.inf else "recording over"
+    counts = {
         "dropped on the line": line.dropped,
         "corrupted": line.corrupted,
+        "swapped with the next": line.swapped,
         "while nobody listened": played.unheard,
         "the reader was too slow for": played.overrun,
+        "bytes were changed": line.wrong_bytes,
+        "bytes were never read": played.unread,
+        "samples the device lost": device.samples_overrun,
+        "samples were not taken": device.samples_missed,
+        "times unplugged": played.unplugs if ending != "unplugged" else 0,
     }
-    lost = "".join(f"; {count} {what}" for what, count in losses.items() if count)
-    unread = f"; {played.unread} bytes were never read" if played.unread else ""
-    _tell(f"{ending}: {played.sent} frames sent{lost}{unread}")
+    lost = "".join(f"; {count} {what}" for what, count in counts.items() if count)
+    _tell(f"{ending}: {played.sent} frames sent{lost}")
     return 0
 
 

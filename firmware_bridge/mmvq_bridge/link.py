@@ -5,7 +5,9 @@
 The device boots when a reader first opens the port, as a board does whose USB bridge resets it then. From then on its
 time runs, whether anyone listens or not. A reader that has the port open loses nothing as long as it keeps reading:
 the device waits for it, without end at full speed, up to `PATIENCE_S` at a given one. What finds no reader is counted.
-At the end the reader gets the time to take what was written, then the port vanishes under it.
+At the end, and when unplugged, the reader gets the time to take what was written, then the port vanishes under it.
+Plugged in again, the port is at the same link with a new pseudo-terminal behind it. The device boots at that moment,
+as it lives on the port's power; at full speed, where no time passes by itself, it waits for a reader once more.
 """
 
 import array
@@ -26,7 +28,7 @@ from typing import Final, Self
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.device import SimulatedDevice
-from mmvq_bridge.faults import FaultyLine
+from mmvq_bridge.faults import Connection, FaultyLine, PluggedIn, Unplugged
 
 BOOT_DELAY_S: Final = 0.3  # a reader opens the port and then empties its buffer (pyserial does); HELLO must come after
 POLL_S: Final = 0.02  # how long the host's bytes, or an opening or closing port, may go unnoticed
@@ -41,9 +43,18 @@ class PseudoTerminal:
     def __init__(self, link: Path | str) -> None:
         self.link = Path(link)
         self.device = ""
+        self._master: int | None = None  # None while it is unplugged
         self._unsent = b""
 
     def __enter__(self) -> Self:
+        self.plug()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.unplug()
+
+    def plug(self) -> None:
+        """Let the port appear, with a new pseudo-terminal behind it."""
         self._master, slave = os.openpty()
         tty.setraw(slave)
         self.device = os.ttyname(slave)
@@ -55,14 +66,18 @@ class PseudoTerminal:
             _make_link(self.link, self.device)
         except BadInput:
             os.close(self._master)
+            self._master = None
             raise
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def unplug(self) -> None:
+        """Let the port vanish, also under a reader that has it open, and what was not sent with it."""
+        if self._master is None:
+            return
         with suppress(OSError):  # somebody else removed the link, or put a file of theirs there
             if str(self.link.readlink()) == self.device:
                 self.link.unlink()
         os.close(self._master)
+        self._master, self.device, self._unsent = None, "", b""
 
     def is_open(self, wait_s: float = 0.0) -> bool:
         """Whether a reader has the port open; comes back early if the host writes."""
@@ -81,6 +96,8 @@ class PseudoTerminal:
 
     def receive(self) -> bytes:
         """What the host has written by now."""
+        if self._master is None:
+            return b""
         try:
             return os.read(self._master, 4096)
         except BlockingIOError:
@@ -111,12 +128,15 @@ class PseudoTerminal:
 
     def _flush(self) -> bool:
         with suppress(BlockingIOError):
-            self._unsent = self._unsent[os.write(self._master, self._unsent) :] if self._unsent else b""
+            if self._unsent and self._master is not None:
+                self._unsent = self._unsent[os.write(self._master, self._unsent) :]
         return not self._unsent
 
     def _wait(self, events: int, seconds: float) -> bool:
-        self._poll.register(self._master, events)
-        hung_up = any(event & select.POLLHUP for _, event in self._poll.poll(seconds * 1000))
+        hung_up = True
+        if self._master is not None:
+            self._poll.register(self._master, events)
+            hung_up = any(event & select.POLLHUP for _, event in self._poll.poll(seconds * 1000))
         if hung_up and seconds:
             time.sleep(min(seconds, POLL_S))  # poll returns at once while nobody has the port open
         return not hung_up
@@ -144,13 +164,14 @@ class Played:
     """What became of a playback, in frames; `unread` is in bytes.
 
     sent: written; unheard: found the port closed; overrun: found a reader that did not read; unread: what the reader
-    had not taken when the port vanished.
+    had not taken when the port vanished; unplugs: how often it did by the fault `unplug`.
     """
 
     sent: int
     unheard: int
     overrun: int
     unread: int
+    unplugs: int = 0
 
 
 def play(
@@ -160,37 +181,54 @@ def play(
     speed: float,
     booted: Callable[[], None] = lambda: None,
 ) -> Played:
-    """Wait for a reader, boot the device, carry its frames until the recording ends or the fault `unplug` comes.
+    """Wait for a reader, boot the device, carry its frames until the recording ends or the plug is out for good.
 
-    speed: seconds of device time in a second; math.inf is as fast as the reader reads.
+    speed: seconds of true time in a second; math.inf is as fast as the reader reads.
     """
-    while True:  # a reader that only looks in does not boot the device
-        if port.is_open(POLL_S):
-            time.sleep(BOOT_DELAY_S)
-            if port.is_open():
-                break
+    _wait_for_reader(port)
     booted()
-    sent = unheard = overrun = 0
+    connection = Connection(device, line)
+    sent = unheard = overrun = unread = 0
     boot = time.monotonic()
     was_open, stalled = True, False
-    while (due_s := device.next_due_s) is not None and due_s <= line.faults.unplug_s:
+    while (due_s := connection.next_due_s) is not None:
         if speed < math.inf:
             is_open = port.is_open(min(POLL_S, max(0.0, due_s / speed - (time.monotonic() - boot))))
-            now_s = min((time.monotonic() - boot) * speed, line.faults.unplug_s)
+            now_s = (time.monotonic() - boot) * speed
         else:
             is_open, now_s = port.is_open(), due_s
         if was_open and not is_open:
             port.forget()
-        was_open = is_open
-        frames = [line.carry(frame) for _, frame in device.frames_until(now_s)]
-        for frame in filter(None, frames + device.receive(port.receive(), now_s)):
-            if is_open and port.send(frame, 0.0 if stalled else math.inf if speed == math.inf else PATIENCE_S):
+        asked = port.receive()
+        # A reader that came a moment ago and asked at once is there for the answer.
+        was_open = is_open = is_open or (bool(asked) and port.is_open())
+        for item in connection.until(now_s) + connection.receive(asked, now_s):
+            if isinstance(item, Unplugged):
+                unread += port.drain()
+                port.unplug()
+                is_open = was_open = stalled = False
+            elif isinstance(item, PluggedIn):
+                port.plug()
+                if speed == math.inf:
+                    _wait_for_reader(port)
+                    is_open = was_open = True
+            elif not item.wire:
+                continue
+            elif is_open and port.send(item.wire, 0.0 if stalled else math.inf if speed == math.inf else PATIENCE_S):
                 sent, stalled = sent + 1, False
             elif port.is_open():
                 overrun, stalled = overrun + 1, True
             else:
                 unheard, is_open, stalled = unheard + 1, False, False
-    return Played(sent, unheard, overrun, port.drain())
+    return Played(sent, unheard, overrun, unread + port.drain(), connection.unplugs)
+
+
+def _wait_for_reader(port: PseudoTerminal) -> None:
+    while True:  # a reader that only looks in does not count
+        if port.is_open(POLL_S):
+            time.sleep(BOOT_DELAY_S)
+            if port.is_open():
+                return
 
 
 def _make_link(link: Path, device: str) -> None:

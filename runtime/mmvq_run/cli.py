@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -18,12 +18,13 @@ from mmvq_run.many import port_feed, stream_many
 from mmvq_run.metadata import Metadata
 from mmvq_run.model import Model, find_model
 from mmvq_run.pipeline import Options
+from mmvq_run.records import Record, Tick
 from mmvq_run.score import Score
-from mmvq_run.sinks import choose
+from mmvq_run.sinks import Sink, Watcher, choose
 from mmvq_run.sinks.capture import capture_of, capture_to, recorded
-from mmvq_run.sources import BAUD, RECONNECT_S, Source, open_source
+from mmvq_run.sinks.where import open_sink
+from mmvq_run.sources import BAUD, RECONNECT_S, Source, open_port, open_source
 from mmvq_run.sources.listener import listen, new_token, read_token
-from mmvq_run.sources.serial_port import read_port
 from mmvq_run.stop import Stop
 from mmvq_run.streaming import stream
 from mmvq_run.timing import Arrivals, TimedModel, summary
@@ -41,6 +42,7 @@ examples:
   mmvq-run --input morning.mmvqcap --format jsonl --explain full
   mmvq-run --input wisdm.parquet --score > events.jsonl
   mmvq-run --port /dev/ttyUSB0 --model student.onnx --verify public.pem
+  mmvq-run report day.jsonl       a page: timeline, time per activity, reasons, losses
 
 exit status: 0 done, 1 failed while working (a port stayed away), 2 wrong usage or bad input, 130 on Ctrl-C
 """
@@ -52,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(argv: Sequence[str]) -> int:
+    if argv[:1] == ["report"]:
+        from mmvq_run.report.cli import work as report
+
+        return report(argv[1:])
     arguments = _parser().parse_args(argv)
     _check(arguments)
     stop = Stop()
@@ -89,9 +95,10 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> None:
             if arguments.record:
                 source = stack.enter_context(recorded(arguments.record, source, _say))
         live = bool(arguments.port) or arguments.speed is not None
-        sink, see = stack.enter_context(choose(arguments.format, sys.stdout.buffer, model.metadata, live, _say))
+        sinks, see = _sinks(arguments, model.metadata, live, stack)
         for event in stream(source, model, options, speed=arguments.speed, stop=stop, say=_say, see=see):
-            sink.write(event)
+            for sink in sinks:
+                sink.write(event)
             arrivals.told()
             if score is not None:
                 score.take(event)
@@ -105,25 +112,40 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> None:
 
 def _run_many(arguments: argparse.Namespace, model: TimedModel, options: Options, stop: Stop) -> None:
     names = dict.fromkeys(arguments.port)
-    feeds = [port_feed(name, read_port(name, arguments.baud, arguments.reconnect, stop, _say)) for name in names]
+    feeds = [port_feed(name, _port(name, arguments, stop)) for name in names]
     if arguments.listen:
         token = read_token(arguments.token) if arguments.token else new_token()
         feeds.append(listen(arguments.listen, token, arguments.reconnect, stop, _say))
         if not arguments.token:
             _say(f"token {token}: the first line that a wearable sends; keep one of your own with --token FILE")
     keep = (lambda device: capture_to(capture_of(arguments.record, device), _say)) if arguments.record else None
-    with choose(arguments.format, sys.stdout.buffer, model.metadata, True, _say) as (sink, see):
+    with ExitStack() as stack:
+        sinks, see = _sinks(arguments, model.metadata, True, stack)
         for event in stream_many(feeds, model, options, stop, _say, keep, see):
-            sink.write(event)
+            for sink in sinks:
+                sink.write(event)
     if arguments.timing:
         _say(summary("model", model.took_ms))
 
 
+def _sinks(
+    arguments: argparse.Namespace, metadata: Metadata, live: bool, stack: ExitStack
+) -> tuple[list[Sink], Watcher | None]:
+    """Where events go, and what looks at samples."""
+    kept: list[Sink] = [stack.enter_context(open_sink(where, _say)) for where in arguments.sink]
+    shown, see = stack.enter_context(choose(arguments.format, sys.stdout.buffer, metadata, live, _say))
+    return [shown, *kept], see
+
+
 def _source(arguments: argparse.Namespace, stop: Stop) -> Source:
     if arguments.port:
-        return read_port(arguments.port[0], arguments.baud, arguments.reconnect, stop, _say)
+        return _port(arguments.port[0], arguments, stop)
     name = str(DEMO) if arguments.demo else arguments.input
     return open_source(name, arguments.units, stop, _say, speed=arguments.speed)
+
+
+def _port(name: str, arguments: argparse.Namespace, stop: Stop) -> Iterator[Record | Tick]:
+    return open_port(name, stop, _say, baud=arguments.baud, reconnect_s=arguments.reconnect)
 
 
 def _score(arguments: argparse.Namespace, source: RecordingFile, metadata: Metadata) -> Score | None:
@@ -171,7 +193,8 @@ def _parser() -> Parser:
     source = parser.add_argument_group("where samples come from (one of)")
     source.add_argument(
         "--port", action="append", default=[],
-        help="serial port of the device, or a URL of pyserial such as socket://host:port; may be repeated",
+        help="serial port of the device, a URL of pyserial such as socket://host:port, or synthetic:// for a wearable "
+        "that is none; may be repeated",
     )
     source.add_argument(
         "--listen", metavar="[HOST:]PORT", help="wearables that come by TCP; HOST is this computer alone by default"
@@ -204,6 +227,10 @@ def _parser() -> Parser:
         "--record", metavar="FILE",
         help="keep the bytes as they arrive, for --input later; of several wearables a folder, with a file for each",
     )
+    parser.add_argument(
+        "--sink", metavar="WHERE", action="append", default=[],
+        help="keep events too: FILE.jsonl, sqlite:FILE.db, mqtt://host/topic, each with an id; may be repeated",
+    )
     parser.add_argument("--hop-s", metavar="S", type=_above_zero, help="seconds between windows")
     parser.add_argument("--score", action="store_true", help="compare with the file's labels, on stderr")
     parser.add_argument("--timing", action="store_true", help="say on stderr how long things took")
@@ -233,4 +260,5 @@ def _speed(text: str) -> float | None:
 
 
 def _say(message: str) -> None:
-    print(f"{PROG}: {message}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"{PROG}: {message}\n")  # in one go: sinks and listeners say things from threads of their own
+    sys.stderr.flush()

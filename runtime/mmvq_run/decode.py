@@ -7,7 +7,9 @@ that a device whose clock runs a few percent off its nominal rate is followed.
 
     lost = round(dt_us * rate) - n of the earlier frame
 
-Samples before the first HELLO have neither rate nor scale and are left out.
+Samples before the first HELLO have neither rate nor scale and are left out. A frame may be wrong although its CRC fits
+(1 in 65,536): one that lies further ahead than the arrival clock has gone waits for the next one to agree with it. Late
+frames that follow one another are no mistake: the device has started again, and its HELLO was lost.
 """
 
 import math
@@ -26,6 +28,10 @@ SEQUENCE_WRAP: Final = 2**16
 FOLLOWED: Final = 0.2  # share by which a frame's measured spacing may differ from the nominal one and be believed
 CLOCK_ERROR: Final = 0.05  # between frames in sequence, less than this is the clock's error (up to 3 %) and no loss
 FRESH_BOOT_US: Final = 10_000_000  # a clock below tells that we listen since boot: STAT's count is ours from 0
+AHEAD_S: Final = 2.0  # of the arrival clock: more than what lines and radios keep back in one frame's time
+FEW_FRAMES: Final = 100  # that may be lost between two that agree
+AGREEING: Final = 0.5  # share by which their distance may differ from what their numbers say
+LATE_IN_TURN: Final = 5  # frames: no reordering brings as many old ones in their order
 RATES_HZ: Final = (1.0, 10_000.0)  # as for recording files
 
 
@@ -33,12 +39,13 @@ class FrameTimer:
     """Frames in, timed samples and what is to be told out.
 
     late_frames: frames dropped because they were not newer than the last one; early_frames: those before HELLO;
-    saturated_frames: those at the end of the measuring range. clock: the device's, since its boot, in seconds; last_t,
-    last_device_s: session time and the device's clock at the last sample.
+    wrong_frames: those whose time no other frame agreed with; saturated_frames: those at the end of the measuring
+    range. clock: the device's, since its boot, in seconds; last_t, last_device_s: session time and the device's clock
+    at the last sample.
     """
 
     def __init__(self, arrival: bool) -> None:
-        self.late_frames = self.early_frames = self.saturated_frames = 0
+        self.late_frames = self.early_frames = self.wrong_frames = self.saturated_frames = 0
         self.clock, self.last_t, self.last_device_s = ClockModel(), 0.0, 0.0
         self._arrival = arrival
         self._hello: Hello | None = None
@@ -50,20 +57,24 @@ class FrameTimer:
         self._last: Data | None = None
         self._last_us = 0
         self._last_host = 0
+        self._ahead: tuple[Data, int] | None = None  # a frame that waits to be agreed with, and when it came
+        self._late: list[Data] = []  # in turn
         self._dropped: int | None = None  # STAT's count so far
-        self._shown = 0  # samples that time showed to be missing since the last STAT
+        self._untold = 0  # samples that STAT said were dropped, less those that time showed to be missing
+        self._stat_came = False  # since the last DATA
 
     def reopen(self) -> None:
         """The port was lost and is there again: wait for HELLO."""
         self._hello = None
         self._reopened = True
+        self._forget()
 
     def feed(self, frame: Frame, host_ns: int) -> list[Item]:
         """Take a frame that arrived at `host_ns`."""
         if isinstance(frame, Hello):
             return self._greet(frame)
         if isinstance(frame, Data):
-            return self._data(frame, host_ns)
+            return self._agreed(frame, host_ns)
         if isinstance(frame, Stat) and self._last is not None:
             return self._stat(frame)
         return []
@@ -78,11 +89,44 @@ class FrameTimer:
         state = "connected"
         if known is not None and (known.boot_id, known.device_uid) != (hello.boot_id, hello.device_uid):
             self._rebase = True
-            self._dropped = 0
+            self._dropped = self._untold = 0
+            self._forget()
             state = "connected" if again else "reset"
         elif not again and known == hello:
             return []
         return [Wearer(state, f"{hello.device_uid:016x}", rate)]
+
+    def finish(self) -> list[Item]:
+        """Nothing more comes."""
+        return self._tell_dropped()
+
+    def _forget(self) -> None:
+        self.wrong_frames += self._ahead is not None
+        self._ahead, self._late = None, []
+
+    def _agreed(self, frame: Data, host_ns: int) -> list[Item]:
+        """Frames whose time can be believed."""
+        items: list[Item] = []
+        if self._ahead is not None and self._hello is not None:
+            waiting, came_ns = self._ahead
+            self._ahead = None
+            if _follows(frame, waiting, self._hello.rate_mhz / 1000):
+                items += self._data(waiting, came_ns)
+            else:
+                self.wrong_frames += 1
+        if self._last is not None and self._hello is not None and not self._rebase:
+            gone_s = (host_ns - self._last_host) / 1e9 if self._arrival else 0.0
+            if (self._unroll(frame.t_us, host_ns) - self._last_us) / 1e6 > gone_s + AHEAD_S:
+                self._ahead = frame, host_ns
+                return items
+        return items + self._data(frame, host_ns)
+
+    def _is_restart(self, frame: Data, rate: float) -> bool:
+        """Whether a frame that is late is the last of several that follow one another."""
+        if self._late and not _follows(frame, self._late[-1], rate):
+            self._late = []
+        self._late.append(frame)
+        return len(self._late) >= LATE_IN_TURN
 
     def _data(self, frame: Data, host_ns: int) -> list[Item]:
         hello = self._hello
@@ -92,6 +136,12 @@ class FrameTimer:
         rate = hello.rate_mhz / 1000
         spacing = 1 / rate
         items: list[Item] = []
+        if not self._rebase and self._last is not None and self._unroll(frame.t_us, host_ns) <= self._last_us:
+            self.late_frames += 1
+            if not self._is_restart(frame, rate):
+                return []
+            self._rebase = True
+        self._late = []
         if self._rebase or self._last is None:
             now_us = frame.t_us
             self._start_clock(now_us, len(frame.samples), host_ns, rate)
@@ -100,9 +150,6 @@ class FrameTimer:
                 items += self._missing(t_first, round((t_first - self.last_t) * rate) - 1, rate, "reconnect")
         else:
             now_us = self._unroll(frame.t_us, host_ns)
-            if now_us <= self._last_us:
-                self.late_frames += 1
-                return []
             t_first = self._zero_t + (now_us - self._zero_us) / 1e6
             before = len(self._last.samples)
             took = (now_us - self._last_us) / 1e6
@@ -127,7 +174,7 @@ class FrameTimer:
             self.clock.push(self.last_device_s, host_ns / 1e9)
         self._last, self._last_us, self.last_t, self._last_host = frame, now_us, float(t[-1]), host_ns
         self._reopened = False
-        return items
+        return items + (self._tell_dropped() if self._stat_came else [])
 
     def _start_clock(self, now_us: int, n: int, host_ns: int, rate: float) -> None:
         """Tie device time to session time: 0 for the first sample, else by the arrival clock."""
@@ -153,7 +200,7 @@ class FrameTimer:
 
     def _missing(self, t: float, lost: int, rate: float, why: str) -> list[Item]:
         lost = max(0, lost)
-        self._shown += lost
+        self._untold -= lost
         return [Missing(t, lost, lost / rate, why)] if lost or why == "overrun" else []
 
     def _samples(self, frame: Data, t: npt.NDArray[np.float64], counts_per_g: int, rate: float) -> list[Item]:
@@ -168,12 +215,26 @@ class FrameTimer:
         return items
 
     def _stat(self, stat: Stat) -> list[Item]:
-        """Its temperature, and samples that the device dropped and that time did not show already."""
-        items: list[Item] = [Temperature(stat.temperature_centi_c / 100)]
+        """Its temperature, and samples that the device dropped: time may show them yet, by the next DATA."""
         before, self._dropped = self._dropped, stat.samples_dropped
-        shown, self._shown = self._shown, 0
-        if before is None or self._known is None or stat.samples_dropped < before:
-            return items
-        hidden = stat.samples_dropped - before - shown
+        if before is not None and stat.samples_dropped >= before:
+            self._untold += stat.samples_dropped - before
+            self._stat_came = True
+        return [Temperature(stat.temperature_centi_c / 100)]
+
+    def _tell_dropped(self) -> list[Item]:
+        """Samples that STAT told of and time did not show."""
+        hidden, came = self._untold, self._stat_came
+        self._untold, self._stat_came = 0, False
+        if not came or hidden <= 0 or self._known is None:
+            return []
         rate = self._known.rate_mhz / 1000
-        return [*items, Missing(self.last_t, hidden, hidden / rate, "overrun")] if hidden > 0 else items
+        return [Missing(self.last_t, hidden, hidden / rate, "overrun")]
+
+
+def _follows(frame: Data, before: Data, rate: float) -> bool:
+    """Whether a frame is the next one after `before`, or one of the next, by its number and its time."""
+    steps = (frame.seq - before.seq) % SEQUENCE_WRAP
+    expected = steps * len(before.samples)
+    took = ((frame.t_us - before.t_us) % WRAP) / 1e6 * rate
+    return 0 < steps < FEW_FRAMES and abs(took - expected) <= AGREEING * expected

@@ -23,6 +23,7 @@ TOUCHING_S: Final = 1e-3
 SEES_ALL_S: Final = 2.0  # a piece of so many seconds at most: its 32 points miss nothing that a hand does
 SEEING: Final = ("axes", "gravity")  # views whose scale is of all that moves; rhythm's ends at 6 Hz
 UNNAMED: Final = {"axes": "shape", "gravity": "shape along gravity", "rhythm": "rhythm"}
+STILL: Final = "hand nearly still"
 SEPARATOR: Final = "·"
 
 
@@ -45,7 +46,7 @@ class Piece:
     def what(self) -> str:
         """In words, or its codes where there are none."""
         if self.still:
-            return "hand nearly still"
+            return STILL
         return self.sub_action or f"{UNNAMED.get(self.view, 'code')} {SEPARATOR.join(map(str, self.codes))}"
 
     def as_event(self) -> dict[str, Any]:

@@ -96,15 +96,19 @@ class Pipeline:
         out = (yield from self._settle(self._resampler.flush())) if self._resampler else []
         return self._in_order(out, float("inf"))
 
-    def end_activity(self) -> list[Event]:
+    def close(self) -> Asking:
         """The stream ends, or the device is gone: so does what went on."""
+        out = (yield from self._settle(self._resampler.flush())) if self._resampler else []
+        return self._in_order(out + self._end_activity(), float("inf"))
+
+    def _end_activity(self) -> list[Event]:
         return [events.activity(verdict) for verdict in self._judge.flush()]
 
     def _take(self, worn: Worn) -> list[Event]:
         """The wearable is worn from now on, or is not: then what it measures is no activity."""
         self._worn = worn.worn
         self.hold(events.wear(worn, self._wearer))
-        return [] if worn.worn else self.end_activity()
+        return [] if worn.worn else self._end_activity()
 
     def _in_order(self, told: list[Event], until: float) -> list[Event]:
         due = [event for event in self._held if event["t"] <= until]

@@ -62,6 +62,6 @@ def recording_events(
             see(t[start:end], xyz[start:end])
         yield reached, named(answered(pipeline.push(t[start:end], xyz[start:end]), model.predict))
         start = end
-    last = answered(pipeline.flush(), model.predict) + pipeline.end_activity()
+    last = answered(pipeline.close(), model.predict)
     last.append(events.end(reached + 1 / rate, pipeline.windows, pipeline.lost, 0))
     yield reached, named(last)

@@ -70,8 +70,7 @@ class Session:
     def finish(self) -> Asking:
         """The stream is over: its last windows and the `end` event."""
         out = yield from self._tell(self._wire.finish())
-        out += yield from self._pipeline.flush()
-        out += self._pipeline.end_activity()
+        out += yield from self._pipeline.close()
         pipeline = self._pipeline
         return [*out, events.end(self._t, pipeline.windows, pipeline.lost, self._wire.bad_frames)]
 
@@ -89,8 +88,8 @@ class Session:
         self._heard_ns = None
         if record.payload != LOST:
             return []
-        out = yield from self._pipeline.flush()
-        return [*out, *self._pipeline.end_activity(), events.device(self._t, "lost", self._wearer)]
+        out = yield from self._pipeline.close()
+        return [*out, events.device(self._t, "lost", self._wearer)]
 
     def _tell(self, items: list[Item]) -> Asking:
         out: list[Event] = []

@@ -61,11 +61,12 @@ class WireDecoder:
 
     def finish(self) -> list[Item]:
         """The stream is over: what waited for more, and a summary of what was left out."""
-        items = self._lines.finish() if self._mode == "lines" else []
         timer = self._frames
+        items = self._lines.finish() if self._mode == "lines" else timer.finish()
         for count, what in (
             (timer.early_frames, "frames came before the first HELLO, which tells rate and scale, and were left out"),
             (timer.late_frames, "frames were older than the one before and were left out"),
+            (timer.wrong_frames, "frames told a time that no other frame agreed with and were left out"),
             (timer.saturated_frames, "frames reached the end of the sensor's range"),
         ):
             if count:

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +137,31 @@ def test_unplugging_is_told(file: Path, link: Path) -> None:
     assert "unplugged: 7 frames sent" in simulation.said
 
 
+def test_a_replugged_device_is_played_to_the_end_of_the_recording(file: Path, link: Path) -> None:
+    faults = ["--fault", "unplug=6", "--fault", "replug=4"]
+    simulation = Simulation(file, "--link", link, "--speed", "max", "--seed", "5", *faults)
+    stream = read_all(link)
+    deadline = time.monotonic() + 30
+    while not link.is_symlink() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    again = read_all(link)
+    assert simulation.end() == 0
+    boots = [frame.boot_id for frame in Decoder().feed(stream + again) if isinstance(frame, Hello)]
+    assert boots == [5, 5, 6, 6]  # at 0, 5, 10 and 15 s; it is unplugged again at 16 s, for more than is left
+    assert simulation.said.endswith("samples were not taken; 2 times unplugged\n")
+    assert "recording over: " in simulation.said
+
+
+def test_what_goes_wrong_inside_the_device_is_told(file: Path, link: Path) -> None:
+    simulation = Simulation(file, "--link", link, "--speed", "max", "--fault", "overrun=0.3", "--fault", "clock=4290")
+    frames = data_frames(read_all(link))
+    assert simulation.end() == 0
+    lost = 300 - sum(len(frame.samples) for frame in frames)
+    assert f"; {lost} samples the device lost" in simulation.said
+    assert any(frame.flags & 1 for frame in frames)
+    assert frames[-1].t_us < frames[0].t_us  # its clock has wrapped
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_and_removes_the_link(file: Path, link: Path, number: signal.Signals, status: int) -> None:
     simulation = Simulation(file, "--link", link)
@@ -181,6 +207,7 @@ def test_help_and_version_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> No
     for words, says in [
         (["--version"], mmvq_bridge.__version__),
         (["simulate", "--help"], "mmvq-run --port /tmp/wrist"),
+        (["simulate", "--help"], "  reorder  share of frames that change places with the next one, 0 to 1\n"),
     ]:
         with pytest.raises(SystemExit) as ending:
             main(words)

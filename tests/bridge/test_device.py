@@ -1,8 +1,12 @@
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import pytest
 
 from mmvq_bridge.device import SimulatedDevice, wear
 from mmvq_bridge.frames import (
+    FLAG_OVERRUN,
     FLAG_SATURATED,
     Ack,
     Command,
@@ -20,13 +24,13 @@ from mmvq_bridge.recordings import Recording
 FOREVER = 1e9
 
 
-def device_at(t: np.ndarray, rate_hz: float = 20.0, **arguments: int) -> SimulatedDevice:
+def device_at(t: np.ndarray, rate_hz: float = 20.0, **arguments: Any) -> SimulatedDevice:
     """A device whose sample i measures (i, -i, 0) thousandths of a g."""
     i = np.arange(len(t))
     return SimulatedDevice(t, np.stack([i, -i, 0 * i], axis=1) / 1000, rate_hz, **arguments)
 
 
-def steady(n: int, rate_hz: float = 20.0, **arguments: int) -> SimulatedDevice:
+def steady(n: int, rate_hz: float = 20.0, **arguments: Any) -> SimulatedDevice:
     return device_at(np.arange(n) / rate_hz, rate_hz, **arguments)
 
 
@@ -155,6 +159,82 @@ def test_broken_frames_and_frames_no_host_sends_get_no_answer() -> None:
     half = encode(Ping(5))
     assert device.receive(half[:4], 0.0) == []
     assert len(device.receive(half[4:], 0.0)) == 1
+
+
+def test_a_device_fed_in_blocks_sends_what_it_sends_of_the_whole_and_fetches_no_more_than_it_needs() -> None:
+    t = np.arange(1000) / 20
+    t[333:] += 2.0
+    xyz = np.random.default_rng(0).normal(size=(1000, 3))
+    fetched = []
+
+    def blocks():
+        for at in range(7, 1000, 7):
+            fetched.append(at)
+            yield t[at : at + 7], xyz[at : at + 7]
+
+    whole = SimulatedDevice(t, xyz, 20.0)
+    pieces = SimulatedDevice(t[:7], xyz[:7], 20.0, more=blocks())
+    assert pieces.frames_until(10.0) == whole.frames_until(10.0)
+    assert max(fetched) < 220
+    assert pieces.frames_until(FOREVER) == whole.frames_until(FOREVER)
+    assert pieces.samples_sent == 1000
+
+
+def test_a_device_fed_in_blocks_starts_again_at_its_true_time() -> None:
+    t = np.arange(1000) / 20
+    blocks = ((t[at : at + 7], np.zeros((7, 3))) for at in range(0, 994, 7))
+    device = SimulatedDevice(*next(blocks), 20.0, more=blocks)
+    device.frames_until(2.0)
+    device.receive(encode(Command(2, 0)), 2.0)
+    device.receive(encode(Command(1, 0)), 30.01)
+    assert data_frames(device)[0].t_us == 30_050_000
+    assert (device.samples_sent, device.samples_missed) == (40 + 994 - 601, 561)
+
+
+def test_a_clock_that_does_not_begin_at_zero_wraps_earlier() -> None:
+    device = steady(60, clock_s=4294.0)
+    assert [frame.t_us for frame in data_frames(device)][:3] == [4_294_000_000, 4_294_500_000, 4_295_000_000 - 2**32]
+    assert answers(steady(20, clock_s=7.0), Ping(1), 0.5) == [Pong(1, 7_500_000)]
+
+
+def test_a_reboot_loses_what_was_not_sent_and_begins_anew() -> None:
+    device = steady(300, boot_id=2**32 - 1, clock_s=100.0)
+    before = data_frames(device, 7.7)
+    device.receive(encode(Command(2, 0)), 7.7)
+    device.reboot(7.72)
+    after = all_frames(device)
+    assert after[0] == (7.72, Hello(1, 0, int.from_bytes(b"mmvq-sim", "big"), 20_000, 4096, 0))
+    first = next(frame for _, frame in after if isinstance(frame, Data))
+    # The samples of 7.5 to 7.7 s were taken and not sent; the next one is at 7.75 s.
+    assert (first.seq, first.t_us, round(int(first.samples[0, 0]) / 4.096)) == (0, 100_030_000, 155)
+    assert [(due, frame.frames_sent) for due, frame in after if isinstance(frame, Stat)] == [(pytest.approx(12.72), 10)]
+    assert sum(len(frame.samples) for frame in before) == 150
+    assert (device.samples_sent, device.samples_missed) == (150 + 145, 5)
+
+
+def test_a_fifo_that_runs_over_is_flagged_counted_and_seen_in_the_time() -> None:
+    device = steady(20 * 60, overrun=0.2)
+    sent = [frame for _, frame in all_frames(device, 55.0)]
+    assert isinstance(sent[-1], Stat) and sent[-1].samples_dropped == device.samples_overrun > 0
+    sent += [frame for _, frame in all_frames(device)]
+    assert device.samples_sent + device.samples_overrun == 1200
+    frames = [frame for frame in sent if isinstance(frame, Data)]
+    assert [frame.seq for frame in frames] == list(range(len(frames)))
+    for before, after in pairwise(frames):
+        missing = round((after.t_us - before.t_us) * 1e-6 * 20) - len(before.samples)
+        assert (missing > 0) == bool(after.flags & FLAG_OVERRUN)
+    again = steady(20 * 60, overrun=0.2)
+    assert [frame for _, frame in all_frames(again)] == sent
+
+
+def test_a_wrong_scale_is_in_the_samples_and_not_in_hello() -> None:
+    xyz = np.array([[0, 0.25, 1.0], [0, 0, 3.0]])
+    device = SimulatedDevice(np.arange(2) / 20, xyz, 20.0, samples_per_frame=1, scale=4.0)
+    sent = [frame for _, frame in all_frames(device)]
+    assert isinstance(sent[0], Hello) and sent[0].counts_per_g == 4096
+    frames = [frame for frame in sent if isinstance(frame, Data)]
+    assert [frame.flags for frame in frames] == [0, FLAG_SATURATED]
+    assert [frame.samples.tolist() for frame in frames] == [[[0, 4096, 16384]], [[0, 0, 32767]]]
 
 
 def test_recordings_are_worn_one_after_another_with_a_pause_that_cuts() -> None:

@@ -1,8 +1,9 @@
 import math
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,22 @@ def test_a_reader_that_leaves_and_returns_finds_a_gap_and_no_old_bytes(tmp_path:
     assert whole_stream(150).endswith(second[-500:])
 
 
+def test_a_reader_that_returns_and_asks_at_once_is_answered(tmp_path: Path) -> None:
+    with playing(tmp_path / "wrist", 200, speed=50.0) as simulation:
+        open_port(tmp_path / "wrist").close()
+        with open_port(tmp_path / "wrist") as port:
+            assert simulation.booted.wait(30)
+        for nonce in range(5):
+            time.sleep(0.05)  # until it is seen that nobody is there
+            with open_port(tmp_path / "wrist") as port:
+                port.write(encode(Ping(nonce)))
+                decoder, seen = Decoder(), list[Frame]()
+                while not any(isinstance(frame, Pong) and frame.nonce == nonce for frame in seen):
+                    data = port.read(max(1, port.in_waiting))
+                    assert data, "no answer"
+                    seen += decoder.feed(data)
+
+
 def test_when_the_reader_leaves_for_good_the_recording_still_ends(tmp_path: Path) -> None:
     with playing(tmp_path / "wrist", 300) as simulation:
         with open_port(tmp_path / "wrist") as port:
@@ -170,6 +187,79 @@ def test_unplugging_ends_the_stream_at_that_device_time(tmp_path: Path) -> None:
     ):
         frames = Decoder().feed(read_to_the_end(port))
     assert max(frame.t_us for frame in frames if isinstance(frame, Data)) == 6_900_000
+
+
+def test_a_port_can_be_pulled_and_plugged_in_again_at_the_same_link(tmp_path: Path) -> None:
+    with PseudoTerminal(tmp_path / "wrist") as port:
+        first = open_port(tmp_path / "wrist")
+        assert port.is_open()
+        port.unplug()
+        port.unplug()
+        assert not (tmp_path / "wrist").is_symlink()
+        assert (port.is_open(), port.receive(), port.drain()) == (False, b"", 0)
+        assert read_to_the_end(first) == b""
+        port.plug()
+        with open_port(tmp_path / "wrist") as second:
+            assert port.is_open()
+            assert port.send(b"back", 1.0)
+            assert second.read(4) == b"back"
+        first.close()
+    assert not (tmp_path / "wrist").is_symlink()
+
+
+def test_what_took_the_links_place_while_unplugged_is_not_overwritten(tmp_path: Path) -> None:
+    with PseudoTerminal(tmp_path / "wrist") as port:
+        port.unplug()
+        (tmp_path / "wrist").write_text("mine")
+        with pytest.raises(BadInput, match="there already"):
+            port.plug()
+    assert (tmp_path / "wrist").read_text() == "mine"
+
+
+def open_again(path: Path) -> serial.Serial:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            return open_port(path)
+        except (OSError, termios.error):  # not there yet, or pulled again already
+            time.sleep(0.005)
+    raise AssertionError("the port did not come back")
+
+
+def boots(stream: bytes) -> list[int]:
+    return [frame.boot_id for frame in Decoder().feed(stream) if isinstance(frame, Hello)]
+
+
+def test_at_full_speed_a_replugged_device_waits_for_its_reader_and_nothing_is_lost(tmp_path: Path) -> None:
+    faults = Faults(unplug_s=4.0, replug_s=1.0)
+    with playing(tmp_path / "wrist", 12, faults=faults) as simulation:
+        streams = []
+        for _ in range(3):
+            with open_again(tmp_path / "wrist") as port:
+                streams.append(read_to_the_end(port))
+        assert simulation.played == Played(sent=103, unheard=0, overrun=0, unread=0, unplugs=2)
+    # A second of each pause is not taken, and each boot says HELLO.
+    assert [boots(stream) for stream in streams] == [[0], [1], [2]]
+    assert [len(Decoder().feed(stream)) for stream in streams] == [41, 41, 21]
+
+
+def test_at_a_given_speed_a_replugged_device_boots_whether_anyone_is_there_or_not(tmp_path: Path) -> None:
+    faults = Faults(unplug_s=5.0, replug_s=2.0)
+    heard: list[int] = []
+    with playing(tmp_path / "wrist", 40, speed=10.0, faults=faults) as simulation:
+        while len(heard) < 2:
+            with open_again(tmp_path / "wrist") as port, suppress(OSError):  # pulled in that very moment
+                port.write(encode(Command(1, 0)))  # its answer is HELLO, however late we come
+                heard += sorted(set(boots(read_to_the_end(port))))
+        played = simulation.played  # nobody is there any more
+    assert heard[0] == 0 < heard[1]
+    assert played.unplugs == 5
+    assert played.unheard > 0
+
+
+def test_a_reset_leaves_the_port_open(tmp_path: Path) -> None:
+    with playing(tmp_path / "wrist", 12, faults=Faults(reset_s=4.0)), open_port(tmp_path / "wrist") as port:
+        assert boots(read_to_the_end(port)) == [0, 1, 1]
 
 
 def test_dropped_and_corrupted_frames_reach_the_reader_so(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def timed(pieces, step_ns=SECOND // 2, arrival=True):
         for frame in decoder.feed(piece)
         for item in timer.feed(frame, k * step_ns if arrival else 0)
     ]
-    return told, timer
+    return told + timer.finish(), timer
 
 
 def times(told):
@@ -137,3 +137,36 @@ def test_a_rate_that_changes_starts_a_new_segment(model):
     assert [event["rate_hz"] for event in of(events, "device")] == [20.0, 50.0]
     assert {event["label"] for event in of(events, "window")} == {"walking"}
     assert all(event["end"] <= 24.05 or event["start"] >= 24 for event in of(events, "window"))
+
+
+def test_a_loss_that_stat_tells_before_time_shows_it_counts_once():
+    told, _ = timed([hello(), data(0, 0, still(10)), stat(5), data(1, 750_000, still(10), flags=1), stat(5)])
+    assert missing(told) == [(5, "overrun")]
+
+
+@pytest.mark.parametrize("arrival", [True, False])
+def test_a_frame_with_a_wrong_time_that_its_crc_did_not_catch_is_left_out_and_nothing_else(arrival):
+    pieces = frames(still(100))
+    pieces[4] = data(4, 1_000_000_000, still(10))
+    told, timer = timed([hello(), *pieces], arrival=arrival)
+    assert timer.wrong_frames == 1 and missing(told) == [(10, "sequence")]
+    assert len(times(told)) == 90 and times(told)[-1] == pytest.approx(99 / RATE)
+
+
+def test_a_pause_of_which_no_clock_but_the_devices_knows_is_believed_with_the_next_frame():
+    later = frames(still(40), start_us=60_000_000, first_seq=4)
+    told, timer = timed([hello(), *frames(still(40)), *later], arrival=False)
+    assert timer.wrong_frames == 0 and missing(told) == [(1160, "sequence")] and len(times(told)) == 80
+
+
+def test_a_restart_whose_hello_was_lost_goes_on_after_a_few_frames():
+    told, timer = timed([hello(boot=1), *frames(still(400)), *frames(still(200))])
+    assert timer.late_frames == 5 and len(times(told)) == 400 + 200 - 40
+    assert times(told)[-1] == pytest.approx(600 / RATE, abs=0.3)
+    assert sum(count for count, _ in missing(told)) + len(times(told)) == pytest.approx(600, abs=5)
+
+
+def test_an_old_frame_that_comes_after_the_new_hello_costs_little():
+    old, new = frames(still(600)), frames(still(600), start_us=100)
+    told, _ = timed([hello(boot=1), *old[:-1], hello(boot=2), old[-1], *new])
+    assert len(times(told)) >= 600 + 600 - 60 and times(told)[-1] == pytest.approx(1200 / RATE, abs=1)

@@ -1,7 +1,12 @@
 """The Python API: what the command does, as events of an iterator."""
 
+import os
+import pty
+import sqlite3
 import subprocess
 import sys
+import termios
+from contextlib import closing
 
 import pytest
 from wearing import capture, frames, hello, of, parsed, play, records, signal, write_csv
@@ -65,3 +70,46 @@ def test_importing_the_package_loads_neither_onnxruntime_nor_pyserial_nor_torch(
     code = "import sys, mmvq_run; print([m for m in ('onnxruntime', 'serial', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_keeps_events_in_sinks_with_ids(run, a_capture, tmp_path):
+    lines, database = tmp_path / "kept.jsonl", tmp_path / "kept.db"
+    _, told, _ = run("--input", a_capture, "--sink", lines, "--sink", f"sqlite:{database}")
+    kept = parsed(lines.read_text().splitlines())
+    assert [{key: value for key, value in event.items() if key != "id"} for event in kept] == parsed(told)
+    with closing(sqlite3.connect(database)) as connection:
+        ids = [row[0] for row in connection.execute("SELECT id FROM events")]
+    assert sorted(ids) == sorted(event["id"] for event in kept) and len(set(ids)) == len(ids)
+
+
+def test_a_sink_that_is_none_is_refused_before_anything_is_told(run, a_capture):
+    status, out, err = run("--input", a_capture, "--sink", "gopher://x")
+    assert (status, out) == (2, []) and "gopher" in err.splitlines()[-1]
+
+
+def test_a_synthetic_wearable_is_a_port(model):
+    events = list(mmvq_run.stream("synthetic://?rate=50&seconds=30&seed=3&fault=drop:0.05", model))
+    again = list(mmvq_run.stream("synthetic://?rate=50&seconds=30&seed=3&fault=drop:0.05", model))
+    assert events == again and of(events, "gap") and of(events, "window")
+
+
+def test_on_a_terminal_the_command_shows_a_view_and_leaves_a_summary():
+    """The packaged demo, hurried, on a real pseudo-terminal."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (30, 100))
+    words = [sys.executable, "-m", "mmvq_run", "--demo", "--speed", "60"]
+    environment = os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1"}
+    with subprocess.Popen(words, stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(master, 65536)
+            except OSError:  # the terminal is nobody's any more
+                break
+        assert process.stderr is not None
+        process.stderr.read()
+    os.close(master)
+    text = shown.decode()
+    assert process.returncode == 0 and "because" in text and "\x1b[?25h" in text  # the cursor is back
+    assert "windows, 0 samples lost, 0 bad frames" in text

@@ -9,6 +9,7 @@ from mmvq_run.records import Record, Tick
 from mmvq_run.sources.files import open_file, paced
 from mmvq_run.sources.pipe import open_pipe
 from mmvq_run.sources.serial_port import read_port
+from mmvq_run.sources.synthetic import SCHEME, open_synthetic
 from mmvq_run.stop import Stop
 
 BAUD: Final = 115_200  # most boards' own choice
@@ -23,10 +24,19 @@ def open_source(
     baud: int = BAUD, reconnect_s: float = RECONNECT_S, speed: float | None = None,
 ) -> Source:  # fmt: skip
     """A port or a URL by its name, `-` for standard input, else a file, told by what it holds. BadInput if there is no
-    such thing. speed: of what was recorded."""
+    such thing. speed: of what was recorded, or is synthetic."""
     if "://" in name or Path(name).is_char_device():
-        return read_port(name, baud, reconnect_s, stop, say)
+        return open_port(name, stop, say, baud=baud, reconnect_s=reconnect_s, speed=speed)
     if name == "-":
         return open_pipe(units, speed, stop, say)
     source = open_file(name, units, say)
     return source if isinstance(source, RecordingFile) else paced(source, speed, stop)
+
+
+def open_port(
+    name: str, stop: Stop, say: Say, *, baud: int = BAUD, reconnect_s: float = RECONNECT_S, speed: float | None = 1.0
+) -> Iterator[Record | Tick]:
+    """What sends bytes while we listen: a serial port, a URL of pyserial, or a wearable that is none (synthetic://)."""
+    if name.startswith(f"{SCHEME}:"):
+        return open_synthetic(name, stop, say, speed)
+    return read_port(name, baud, reconnect_s, stop, say)

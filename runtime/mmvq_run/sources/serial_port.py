@@ -5,6 +5,8 @@ OSError, depending on the moment; SerialException is an OSError, so one `except`
 """
 
 import errno
+import importlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +24,12 @@ READ_S: Final = 0.1  # a read gives up after that, so that a wish to stop and si
 WRITE_S: Final = 1.0
 LARGEST_READ: Final = 65_536
 FIRST_WAIT_S: Final = 0.2  # before a lost port is tried again; doubled up to
-LONGEST_WAIT_S: Final = 2.0
+LONGEST_WAIT_S: Final = 1.0  # so that events come again two seconds after the port is back
 BY_ID: Final = Path("/dev/serial/by-id")  # names that stay when ports are renumbered
+
+TERMINAL_ERRORS: Final[tuple[type[Exception], ...]] = (
+    () if sys.platform == "win32" else (importlib.import_module("termios").error,)
+)
 
 Say = Callable[[str], None]
 
@@ -71,7 +77,10 @@ def _read(port: serial.Serial, stop: Stop) -> Iterator[Record | Tick]:
 
 
 def _connect(name: str, baud: int) -> serial.Serial:
-    return serial.serial_for_url(name, baudrate=baud, timeout=READ_S, write_timeout=WRITE_S, exclusive=True)
+    try:
+        return serial.serial_for_url(name, baudrate=baud, timeout=READ_S, write_timeout=WRITE_S, exclusive=True)
+    except TERMINAL_ERRORS as error:  # pyserial lets it through where a port vanishes while it is being opened
+        raise OSError(*error.args) from error
 
 
 def _open(name: str, baud: int) -> serial.Serial:
