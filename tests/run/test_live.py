@@ -8,14 +8,20 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 import tty
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
 import serial
 from wearing import frames, hello, of, parsed, signal, write_csv
+
+from mmvq_run import stream
+from mmvq_run.sources import serial_port
+from mmvq_run.stop import Stop
 
 WALK = signal(("sitting", 14), ("walking", 16))
 
@@ -208,3 +214,35 @@ def test_a_capture_of_a_killed_run_can_be_replayed(tmp_path, model_path, run):
     status, out, _ = run("--input", tmp_path / "c.mmvqcap.part")
     assert status == 0
     assert parsed(out)[-1]["windows"] == 21
+
+
+def test_a_port_that_is_renumbered_is_found_again_by_its_stable_name(tmp_path, monkeypatch, model):
+    """/dev/serial/by-id is made by udev, which a container lacks: a folder of such links stands for it."""
+    by_id = tmp_path / "by-id"
+    by_id.mkdir()
+    monkeypatch.setattr(serial_port, "stable_name", partial(serial_port.stable_name, by_id=by_id))
+    board, said = Board(tmp_path / "ttyUSB0"), []
+    (by_id / "usb-board").symlink_to(board.port)
+    boards = [board]
+
+    def play():
+        boards[0].wait_for_start()
+        boards[0].send(hello(), *frames(WALK)[:20])
+        boards[0].unplug()
+        (tmp_path / "ttyUSB0").unlink()
+        (by_id / "usb-board").unlink()
+        boards.append(Board(tmp_path / "ttyUSB1"))
+        (by_id / "usb-board").symlink_to(boards[1].port)
+        boards[1].wait_for_start()
+        boards[1].send(hello(), *frames(WALK, 15_000_000, 30))
+
+    playing = threading.Thread(target=play)
+    playing.start()
+    stop, events = Stop(), []
+    for event in stream(str(tmp_path / "ttyUSB0"), model, stop=stop, say=said.append):
+        events.append(event)
+        stop.asked = len(of(events, "device")) == 3 and event["type"] == "window"
+    playing.join()
+    os.close(boards[1].master)
+    assert [d["state"] for d in of(events, "device")] == ["connected", "lost", "connected"]
+    assert said[-1].endswith("back again")

@@ -45,6 +45,7 @@ def read_port(name: str, baud: int, reconnect_s: float, stop: Stop, say: Say) ->
     within `reconnect_s` seconds.
     """
     port = _open(name, baud)
+    stable = stable_name(name)
     while True:
         yield opened(time.monotonic_ns(), Opening(name, wall_now()))
         try:
@@ -58,7 +59,7 @@ def read_port(name: str, baud: int, reconnect_s: float, stop: Stop, say: Say) ->
         finally:
             port.close()
         say(f"{name}: lost ({reason})" + (f"; waiting up to {reconnect_s:g} s for it" if reconnect_s else ""))
-        again = _reopen(name, baud, reconnect_s, stop)
+        again = _reopen(stable, baud, reconnect_s, stop)
         if again is None:
             if stop.asked:
                 return
@@ -66,6 +67,14 @@ def read_port(name: str, baud: int, reconnect_s: float, stop: Stop, say: Say) ->
             raise PortLost(f"{name}: the port went away{waited}; plug it in and start again")
         say(f"{name}: back again")
         port = again
+
+
+def stable_name(name: str, by_id: Path = BY_ID) -> str:
+    """The name of the same device that stays when ports are renumbered; `name` itself where there is none."""
+    if "://" in name or not by_id.is_dir():
+        return name
+    device = Path(name).resolve()
+    return next((str(link) for link in sorted(by_id.iterdir()) if link.resolve() == device), name)
 
 
 def _read(port: serial.Serial, stop: Stop) -> Iterator[Record | Tick]:
