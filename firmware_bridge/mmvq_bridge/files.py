@@ -1,7 +1,6 @@
 """Files that are either whole or absent."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     with atomic("model.onnx") as part:
         part.write_bytes(data)
     """
+    import tempfile  # a megabyte of code that only those who write have need of
+
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays: numpy and others choose a format by it.

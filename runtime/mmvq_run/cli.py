@@ -1,4 +1,7 @@
-"""The command mmvq-run: samples from a wearable, a pipe or a file in, activities with their reasons out."""
+"""The command mmvq-run: samples from a wearable, a pipe or a file in, activities with their reasons out.
+
+What only some runs need is imported by them: a megabyte here and there is much on the edge.
+"""
 
 import argparse
 import math
@@ -14,7 +17,6 @@ from mmvq_bridge.command import BadInput, Parser, run_command
 from mmvq_bridge.recordings import RecordingFile, counts_per_g
 from mmvq_run.explain import SHOWN
 from mmvq_run.judge import read_rules
-from mmvq_run.many import port_feed, stream_many
 from mmvq_run.metadata import Metadata
 from mmvq_run.model import Model, find_model
 from mmvq_run.pipeline import Options
@@ -22,9 +24,7 @@ from mmvq_run.records import Record, Tick
 from mmvq_run.score import Score
 from mmvq_run.sinks import Sink, Watcher, choose
 from mmvq_run.sinks.capture import capture_of, capture_to, recorded
-from mmvq_run.sinks.where import open_sink
 from mmvq_run.sources import BAUD, RECONNECT_S, Source, open_port, open_source
-from mmvq_run.sources.listener import listen, new_token, read_token
 from mmvq_run.stop import Stop
 from mmvq_run.streaming import stream
 from mmvq_run.timing import Arrivals, TimedModel, summary
@@ -111,6 +111,9 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> None:
 
 
 def _run_many(arguments: argparse.Namespace, model: TimedModel, options: Options, stop: Stop) -> None:
+    from mmvq_run.many import port_feed, stream_many
+    from mmvq_run.sources.listener import listen, new_token, read_token
+
     names = dict.fromkeys(arguments.port)
     feeds = [port_feed(name, _port(name, arguments, stop)) for name in names]
     if arguments.listen:
@@ -132,7 +135,11 @@ def _sinks(
     arguments: argparse.Namespace, metadata: Metadata, live: bool, stack: ExitStack
 ) -> tuple[list[Sink], Watcher | None]:
     """Where events go, and what looks at samples."""
-    kept: list[Sink] = [stack.enter_context(open_sink(where, _say)) for where in arguments.sink]
+    kept: list[Sink] = []
+    if arguments.sink:
+        from mmvq_run.sinks.where import open_sink
+
+        kept = [stack.enter_context(open_sink(where, _say)) for where in arguments.sink]
     shown, see = stack.enter_context(choose(arguments.format, sys.stdout.buffer, metadata, live, _say))
     return [shown, *kept], see
 

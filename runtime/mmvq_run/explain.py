@@ -81,7 +81,7 @@ def still_tokens(prediction: Prediction, metadata: Metadata) -> npt.NDArray[np.b
     quiet = (prediction.attributes[:, :, 3] < QUIET_G).all(1)
     views = [metadata.code_views[codes[0]] for codes in prediction.codes]
     seeing = np.isin(views, SEEING) & (end - begin <= SEES_ALL_S + TOUCHING_S)
-    edges = np.unique([begin, end])
+    edges = np.sort(np.concatenate([begin, end]))
     moments = ((edges[1:] + edges[:-1]) / 2)[np.diff(edges) > TOUCHING_S]  # one between any two edges
     within = (moments >= begin[:, None]) & (moments < end[:, None])
     calm = within[quiet & seeing].any(0)

@@ -10,11 +10,9 @@ Events are the objects of DESIGN 3.6. The last windows and the `end` event come 
 wish to stop, and when a port stayed away.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.recordings import RecordingFile
@@ -29,7 +27,6 @@ from mmvq_run.sources.serial_port import PortLost
 from mmvq_run.stop import Stop
 
 Say = Callable[[str], None]
-LOG: Final = logging.getLogger("mmvq_run")
 
 
 def stream(
@@ -41,7 +38,7 @@ def stream(
     reconnect_s: float = RECONNECT_S,
     speed: float | None = None,
     stop: Stop | None = None,
-    say: Say = LOG.warning,
+    say: Say | None = None,
     see: See | None = None,
 ) -> Iterator[Event]:
     """Events of a port, a URL or a file (`source`: its name, as `mmvq-run` takes it; or opened already).
@@ -52,7 +49,7 @@ def stream(
 
     Raises BadInput for what cannot be read, and PortLost, after the last event, if a port stayed away.
     """
-    stop, options = stop or Stop(), options or Options()
+    stop, options, say = stop or Stop(), options or Options(), say or _log
     if model is None or isinstance(model, str | Path):
         model = Model(find_model(None if model is None else str(model)))
     if isinstance(source, str):
@@ -106,6 +103,12 @@ def _of_recordings(
             yield from told
         if stop.asked:
             return
+
+
+def _log(line: str) -> None:
+    import logging  # the command, which says things itself, has no need of it
+
+    logging.getLogger("mmvq_run").warning(line)
 
 
 def _say_all(session: Session, say: Say) -> None:

@@ -1,12 +1,16 @@
 """How long things took (`--timing`): on stderr only, never in events, which must not depend on the host."""
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
 from mmvq_run.model import Floats, Model, Prediction
 from mmvq_run.records import Kind, Record, Tick
+
+LATEST: Final = 10_000  # times that are kept: of the last hours, in a fraction of a megabyte
 
 
 class TimedModel:
@@ -14,7 +18,7 @@ class TimedModel:
 
     def __init__(self, model: Model) -> None:
         self.metadata = model.metadata
-        self.took_ms: list[float] = []
+        self.took_ms: deque[float] = deque(maxlen=LATEST)
         self._model = model
 
     def predict(self, xyz: Floats) -> Prediction:
@@ -36,7 +40,7 @@ class Arrivals:
     """How long after the arrival of bytes something was told of them, in milliseconds."""
 
     def __init__(self) -> None:
-        self.took_ms: list[float] = []
+        self.took_ms: deque[float] = deque(maxlen=LATEST)
         self._at: int | None = None
 
     def of(self, source: Iterable[Record | Tick]) -> Iterator[Record | Tick]:
@@ -52,7 +56,7 @@ class Arrivals:
             self._at = None
 
 
-def summary(name: str, milliseconds: list[float]) -> str:
+def summary(name: str, milliseconds: Sequence[float] | deque[float]) -> str:
     """Median and tails of many durations, in words."""
     if not milliseconds:
         return f"{name}: nothing to time"

@@ -45,6 +45,13 @@ def test_whoever_looks_on_sees_the_samples_and_hears_the_notices(model, tmp_path
     assert "without arrival times" in heard[0]
 
 
+def test_notices_are_logged_where_nobody_asks_for_them(model, tmp_path, caplog):
+    path = tmp_path / "raw"
+    path.write_bytes(hello() + b"".join(frames(WALK)))
+    list(mmvq_run.stream(str(path), model))
+    assert "without arrival times" in caplog.text
+
+
 def test_a_wish_to_stop_ends_it_with_the_last_windows_and_the_end(model, a_capture):
     stop, events = Stop(), []
     for event in mmvq_run.stream(str(a_capture), model, stop=stop):

@@ -9,7 +9,6 @@ from mmvq_run.records import Record, Tick
 from mmvq_run.sources.files import open_file, paced
 from mmvq_run.sources.pipe import open_pipe
 from mmvq_run.sources.serial_port import read_port
-from mmvq_run.sources.synthetic import SCHEME, open_synthetic
 from mmvq_run.stop import Stop
 
 BAUD: Final = 115_200  # most boards' own choice
@@ -37,6 +36,8 @@ def open_port(
     name: str, stop: Stop, say: Say, *, baud: int = BAUD, reconnect_s: float = RECONNECT_S, speed: float | None = 1.0
 ) -> Iterator[Record | Tick]:
     """What sends bytes while we listen: a serial port, a URL of pyserial, or a wearable that is none (synthetic://)."""
-    if name.startswith(f"{SCHEME}:"):
+    if name.startswith("synthetic:"):
+        from mmvq_run.sources.synthetic import open_synthetic  # numpy's random numbers take megabytes
+
         return open_synthetic(name, stop, say, speed)
     return read_port(name, baud, reconnect_s, stop, say)
