@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WISDM ?= ../shared/data/wisdm_watch
 PACKAGED := runtime/mmvq_run/packaged
 
-.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-distillation bench-search bench-accuracy bench-explanation bench-latency bench-ablation ablation bench-fresh-clone
+.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-distillation bench-search bench-accuracy bench-explanation bench-latency bench-endurance bench-live bench-fuzz bench-ablation ablation bench-fresh-clone
 
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
@@ -75,6 +75,16 @@ bench-latency: $(VENV)/.export   ## what files weigh and how long a call takes (
 	$(BIN)/python scripts/make_benchmarks_page.py
 
 ablation: bench-ablation bench-codebook bench-composite  ## the tables of what each part moves
+
+bench-endurance: $(VENV)/.export ## hours of bad line, drifting clocks, a whole day, kills, of the runtime (about 20 minutes)
+	$(BIN)/python benchmarks/endurance.py
+
+bench-live: $(VENV)/.export      ## one wearable live, a plug that comes out, hundreds by TCP (minutes, on an idle machine)
+	$(BIN)/python benchmarks/live.py
+
+bench-fuzz: $(VENV)/.dev         ## every parser of what comes from outside, a minute each (atheris)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt atheris
+	$(BIN)/python benchmarks/fuzz.py
 
 bench-ablation: $(VENV)/.export  ## what each stage moves, on the embedded people (about 40 minutes)
 	$(BIN)/python benchmarks/ablation.py

@@ -200,14 +200,15 @@ def _parser() -> Parser:
     source = parser.add_argument_group("where samples come from (one of)")
     source.add_argument(
         "--port", action="append", default=[],
-        help="serial port of the device, a URL of pyserial such as socket://host:port, or synthetic:// for a wearable "
-        "that is none; may be repeated",
+        help="serial port of the device, a URL of pyserial such as socket://host:port, ble://NAME, or synthetic:// for "
+        "a wearable that is none; may be repeated",
     )
     source.add_argument(
         "--listen", metavar="[HOST:]PORT", help="wearables that come by TCP; HOST is this computer alone by default"
     )
     source.add_argument(
-        "--input", metavar="FILE", help="a capture, protocol frames, a recording, CSV lines; - is standard input"
+        "--input", metavar="FILE",
+        help="a capture, protocol frames, a recording, CSV lines, a device's own file; - is standard input",
     )
     source.add_argument("--demo", action="store_true", help="replay the capture that comes with mmvq")
     parser.add_argument("--token", metavar="FILE", help="of --listen: hex digits, the first line that a wearable sends")

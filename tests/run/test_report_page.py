@@ -253,7 +253,8 @@ def test_lines_of_kinds_to_come_are_left_out_and_said(tmp_path: Path) -> None:
 
 def test_a_piece_in_which_nothing_moves_is_called_so_whatever_its_code_is_called(tmp_path: Path) -> None:
     still = piece("forearm rests", 0.5) | {"still": True}
-    told = [session(), window(0, "sitting", because=[still]), started(10, "sitting", 0), ended(10, "sitting", 0), end(10)]
+    windows = [window(0, "sitting", because=[still])]
+    told = [session(), *windows, started(10, "sitting", 0), ended(10, "sitting", 0), end(10)]
     body = page_of(tmp_path, *told).body(0)
     assert "hand nearly still" in body.text and "forearm rests" not in body.text
 

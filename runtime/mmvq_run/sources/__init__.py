@@ -35,9 +35,14 @@ def open_source(
 def open_port(
     name: str, stop: Stop, say: Say, *, baud: int = BAUD, reconnect_s: float = RECONNECT_S, speed: float | None = 1.0
 ) -> Iterator[Record | Tick]:
-    """What sends bytes while we listen: a serial port, a URL of pyserial, or a wearable that is none (synthetic://)."""
+    """What sends bytes while we listen: a serial port, a URL of pyserial, a Bluetooth UART (ble://NAME), or a wearable
+    that is none (synthetic://)."""
     if name.startswith("synthetic:"):
         from mmvq_run.sources.synthetic import open_synthetic  # numpy's random numbers take megabytes
 
         return open_synthetic(name, stop, say, speed)
+    if name.startswith("ble:"):
+        from mmvq_run.sources.ble import read_ble  # with asyncio
+
+        return read_ble(name, reconnect_s, stop, say)
     return read_port(name, baud, reconnect_s, stop, say)

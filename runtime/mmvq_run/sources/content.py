@@ -10,13 +10,17 @@ from mmvq_run.records import MAGIC
 from mmvq_run.wire import columns_of_lines
 
 HEAD: Final = 65_536  # bytes that are looked at
-ACCEPTED: Final = "captures of --record, protocol 1 frames, Parquet or CSV recordings, CSV lines (t_ms,)x,y,z"
+ACCEPTED: Final = (
+    "captures of --record, protocol 1 frames, Parquet or CSV recordings, CSV lines (t_ms,)x,y,z, "
+    "and files of GENEActiv, Axivity and ActiGraph devices"
+)
 LONGEST_HEADER: Final = 1000  # bytes of a CSV recording's first line
+GENEACTIV_CSV: Final = b"Device Type,GENEActiv"
 # Files that devices write. The .gt3x of ActiGraph is a zip archive.
 DEVICE_FILES: Final = {
     b"MD\xfc\x03": "an Axivity file (.cwa)",
     b"Device Identity": "a GENEActiv file (.bin)",
-    b"Device Type,GENEActiv": "a GENEActiv CSV",
+    GENEACTIV_CSV: "a GENEActiv CSV",
     b"PK\x03\x04": "a zip archive, as ActiGraph's .gt3x is",
 }
 
@@ -27,6 +31,7 @@ class Content(Enum):
     CAPTURE = "capture"
     RECORDING = "recording"
     STREAM = "stream"  # protocol frames or CSV lines
+    DEVICE = "device"  # a file of DEVICE_FILES
 
 
 def tell(head: bytes, path: str) -> Content:
@@ -35,9 +40,8 @@ def tell(head: bytes, path: str) -> Content:
         return Content.CAPTURE
     if head.startswith(b"PAR1") or is_recording_header(_first_line(head)):
         return Content.RECORDING
-    for magic, name in DEVICE_FILES.items():
-        if head.startswith(magic):
-            raise BadInput(f"{path}: {name}, which mmvq-run does not read; it reads {ACCEPTED}")
+    if head.startswith(tuple(DEVICE_FILES)):
+        return Content.DEVICE
     if Decoder().feed(head) or columns_of_lines(head + b"\n" * (len(head) < HEAD)):
         return Content.STREAM
     what = "empty" if not head else "neither a recording nor a stream"
@@ -45,10 +49,18 @@ def tell(head: bytes, path: str) -> Content:
 
 
 def tell_pipe(head: bytes) -> Content | None:
-    """The content of what comes bit by bit, by what came so far; None while it may be several things."""
+    """The content of what comes bit by bit, by what came so far; None while it may be several things.
+
+    BadInput for a file of DEVICE_FILES: what reads those wants a file.
+    """
     for magic, content in ((MAGIC, Content.CAPTURE), (b"PAR1", Content.RECORDING)):
         if head.startswith(magic):
             return content
+        if magic.startswith(head):
+            return None
+    for magic, name in DEVICE_FILES.items():
+        if head.startswith(magic):
+            raise BadInput(f"stdin: {name}, which is read from a file only; give its path with --input")
         if magic.startswith(head):
             return None
     if is_recording_header(_first_line(head)) and b"\n" in head:

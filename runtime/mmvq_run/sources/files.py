@@ -11,6 +11,7 @@ from mmvq_bridge.command import BadInput
 from mmvq_bridge.recordings import RecordingFile, parse_recordings
 from mmvq_run.records import END, MAGIC, Kind, Opening, Readable, Record, Tick, opened, read_capture
 from mmvq_run.sources.content import HEAD, Content, tell
+from mmvq_run.sources.device_file import read_device_file
 from mmvq_run.stop import Stop
 
 CHUNK: Final = 4096  # bytes of a raw stream at a time
@@ -29,6 +30,8 @@ def open_file(path: str, units: str, say: Say) -> Iterator[Record] | RecordingFi
         content = tell(head, path)
         if content is Content.RECORDING:
             return open_recordings(head, file, path, units)
+        if content is Content.DEVICE:
+            return read_device_file(path)
         stack.pop_all()  # the records read on
         records = open_capture(head, file, path, say) if content is Content.CAPTURE else _raw(head, file, path, say)
         return _closing(records, file)
