@@ -98,7 +98,7 @@ def unplugged() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder, "port")
         faults = Faults(unplug_s=PLUGGED_S, replug_s=AWAY_S)
-        device = faulty_device(motion((UNPLUGS + 1) * PLUGGED_S, HZ, 2), HZ, faults, 2)
+        device = faulty_device(motion((UNPLUGS + 0.5) * (PLUGGED_S + AWAY_S), HZ, 2), HZ, faults, 2)
         appeared: list[float] = []
         memory, files = [], []
         with PseudoTerminal(link) as port, _running(["--port", str(link), "--hop-s", str(HOP_S)]) as process:
