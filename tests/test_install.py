@@ -76,6 +76,7 @@ def test_the_wheel_carries_data_bank_model_and_template(wheel: Path) -> None:
         "mmvq_train/prompts/arm-leg.txt",
         "mmvq_train/pages/bank.html.j2",
         "mmvq_train/pages/report.html.j2",
+        "mmvq_run/pages/report.html",
         "mmvq_run/packaged/student.onnx",
         "mmvq_run/packaged/MODEL_CARD.md",
         "mmvq_run/packaged/demo.mmvqcap",
