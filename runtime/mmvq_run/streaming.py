@@ -23,7 +23,7 @@ from mmvq_run.recording_stream import FAST_BLOCK_S, PACED_BLOCK_S, recording_eve
 from mmvq_run.records import Record, Tick
 from mmvq_run.session import See, Session
 from mmvq_run.sources import BAUD, RECONNECT_S, Source, open_source
-from mmvq_run.sources.serial_port import PortLost
+from mmvq_run.sources.reconnect import PortLost
 from mmvq_run.stop import Stop
 
 Say = Callable[[str], None]

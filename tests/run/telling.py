@@ -1,10 +1,14 @@
 """Events for sinks, a process that tells them until it is killed, and waiting for what another thread does."""
 
+import json
+import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from mmvq_run.sinks.ids import Numbering
+from mmvq_run.sinks.where import open_sink
 
 SESSION = {"v": 1, "type": "session", "t": 0.0, "wall": "2026-11-22T10:00:00Z", "model": "tiny", "source": "test"}
 
@@ -58,3 +62,35 @@ def told_until_killed(*wheres: str) -> list[tuple[int, float]]:
         rest, _ = process.communicate()
     told = [line.split() for line in [*lines, *rest.splitlines()]]
     return [(int(number), killed - float(when)) for number, when in told]
+
+
+def lines_of(*paths: Path):
+    """The events of whole lines; a line that is none fails."""
+    text = "".join(path.read_text() for path in paths)
+    assert not text or text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def rows_of(path: Path, columns="id"):
+    db = sqlite3.connect(path)
+    try:
+        return db.execute(f"SELECT {columns} FROM events ORDER BY rowid").fetchall()
+    finally:
+        db.close()
+
+
+def kept_ids(where: str):
+    """The ids that a file or a database holds, in order."""
+    path = Path(where.removeprefix("sqlite:").removeprefix("file:").partition("?")[0])
+    if where.startswith("sqlite:"):
+        return [name for (name,) in rows_of(path)]
+    older = sorted(path.parent.glob(f"{path.name}.*"), key=lambda old: -int(old.suffix[1:]))
+    return [event["id"] for event in lines_of(*older, path)]
+
+
+def keep(where: str, events):
+    said = []
+    with open_sink(where, said.append) as sink:
+        for event in events:
+            sink.write(event)
+    return said

@@ -25,7 +25,7 @@ from mmvq_run import stream
 from mmvq_run.records import Kind, Record, parse_opening
 from mmvq_run.sources import ble
 from mmvq_run.sources.ble import HEARS, SPEAKS, read_ble
-from mmvq_run.sources.serial_port import PortLost
+from mmvq_run.sources.reconnect import PortLost
 from mmvq_run.stop import Stop
 
 WALK = signal(("sitting", 14), ("walking", 16))
@@ -280,7 +280,7 @@ def test_a_device_that_comes_back_goes_on_and_is_told_to_start_again(air):
 
 
 @pytest.mark.parametrize(
-    ("reconnect_s", "match"), [(0.0, "the device went away;"), (0.4, "went away and is not back within 0.4 s;")]
+    ("reconnect_s", "match"), [(0.0, "it went away;"), (0.4, "it went away and not back within 0.4 s;")]
 )
 def test_a_device_that_stays_away_is_lost_after_its_last_record(air, reconnect_s, match):
     device = Device("wrist", says=[hello(), *frames(WALK)])

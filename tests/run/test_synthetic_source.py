@@ -11,7 +11,7 @@ from mmvq_bridge.command import BadInput
 from mmvq_bridge.faults import Connection, FaultyLine, Heard, faulty_device, hear, parse_faults
 from mmvq_bridge.frames import Ack, Data, Decoder, Hello
 from mmvq_run.records import Kind, parse_opening
-from mmvq_run.sources.serial_port import PortLost
+from mmvq_run.sources.reconnect import PortLost
 from mmvq_run.sources.synthetic import heard, open_synthetic
 from mmvq_run.stop import Stop
 from mmvq_run.timed import Missing, Samples

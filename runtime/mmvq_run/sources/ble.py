@@ -22,8 +22,9 @@ from urllib.parse import unquote
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.frames import OP_START, Command, encode
-from mmvq_run.records import END, LOST, Kind, Opening, Record, Tick, opened, printable, wall_now
-from mmvq_run.sources.serial_port import FIRST_WAIT_S, LONGEST_WAIT_S, READ_S, PortLost
+from mmvq_run.records import Kind, Record, Tick, printable
+from mmvq_run.sources.reconnect import keep_reading, retried
+from mmvq_run.sources.serial_port import READ_S
 from mmvq_run.stop import Stop
 
 HEARS: Final = "6e400002-b5a3-f393-e0a9-e50e24dcca9e"
@@ -50,40 +51,29 @@ def read_ble(url: str, reconnect_s: float, stop: Stop, say: Say) -> Iterator[Rec
     if find_spec("bleak") is None:
         raise BadInput(f"{url}: Bluetooth needs bleak; pip install 'mmvq[ble]'")
     with _asyncio_thread() as loop:
-        link = _open(loop, url, name, stop)
-        while link is not None:
+        link = _open(loop, url, name, stop, say)
+        if link is None:
+            return
+
+        def attempt(left_s: float) -> _Link | None:
             try:
-                yield opened(time.monotonic_ns(), Opening(url, wall_now()))
-                yield from link.read(stop)
-            except OSError as error:
-                yield Record(time.monotonic_ns(), Kind.CLOSED, LOST)
-                reason = str(error)
-            else:
-                yield Record(time.monotonic_ns(), Kind.CLOSED, END)
-                return
-            finally:
-                link.close()
-                if link.overran:
-                    say(f"{url}: {link.overran} notifications are lost, as this computer could not keep up")
-            say(f"{url}: lost ({reason})" + (f"; waiting up to {reconnect_s:g} s for it" if reconnect_s else ""))
-            link = _reopen(loop, url, name, reconnect_s, stop)
-            if link is not None:
-                say(f"{url}: back again")
-            elif not stop.asked:
-                waited = f" and is not back within {reconnect_s:g} s" if reconnect_s else ""
-                raise PortLost(f"{url}: the device went away{waited}; bring it near and start again")
+                return _do(loop, _Link(loop, url, say).connect(name, left_s), stop)
+            except BadInput as error:  # not there yet, or just going away
+                raise ConnectionError(str(error)) from None
+
+        yield from keep_reading(url, link, lambda: retried(attempt, reconnect_s, stop), reconnect_s, stop, say)
 
 
 class _Link:
-    """A connection. overran: notifications that came while MOST_WAITING others waited."""
+    """A connection to the device that `url` names."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, url: str, say: Say) -> None:
+        self._loop, self._url, self._say = loop, url, say
         self._arrived: Queue[tuple[int, bytes]] = Queue(MOST_WAITING)
         self._gone = threading.Event()
-        self.overran = 0
+        self._overran = 0  # notifications that came while MOST_WAITING others waited
 
-    async def connect(self, url: str, name: str, within_s: float) -> "_Link":
+    async def connect(self, name: str, within_s: float) -> "_Link":
         """Find the device and connect. BadInput if there is none of that name, or no Bluetooth, or no UART."""
         from bleak import BleakClient, BleakScanner
         from bleak.exc import BleakBluetoothNotAvailableError, BleakError
@@ -99,14 +89,14 @@ class _Link:
                 device = await BleakScanner.find_device_by_filter(fits, timeout=min(SCAN_S, within_s))
             except (BleakError, OSError) as error:
                 why = error.args[0] if isinstance(error, BleakBluetoothNotAvailableError) else error
-                raise BadInput(f"{url}: no Bluetooth here ({why}); is there any, and is it on?") from None
+                raise BadInput(f"{self._url}: no Bluetooth here ({why}); is there any, and is it on?") from None
             if device is None:
-                raise BadInput(f"{url}: not found; {_listed(seen)}")
+                raise BadInput(f"{self._url}: not found; {_listed(seen)}")
             self._client = BleakClient(device, lambda client: self._gone.set(), timeout=CONNECT_S)
             await self._client.connect()
         if not all(self._client.services.get_characteristic(uuid) for uuid in (HEARS, SPEAKS)):
             await self._client.disconnect()
-            raise BadInput(f"{url}: it has no Nordic UART Service; is it the right device?")
+            raise BadInput(f"{self._url}: it has no Nordic UART Service; is it the right device?")
         return self
 
     def read(self, stop: Stop) -> Iterator[Record | Tick]:
@@ -128,6 +118,8 @@ class _Link:
         """Part, if that is still to be done."""
         with suppress(OSError):
             _do(self._loop, asyncio.wait_for(self._client.disconnect(), CLOSE_S))
+        if self._overran:
+            self._say(f"{self._url}: {self._overran} notifications are lost, as this computer could not keep up")
 
     async def _start(self) -> None:
         await self._client.start_notify(SPEAKS, self._take)
@@ -139,27 +131,14 @@ class _Link:
         try:
             self._arrived.put_nowait((time.monotonic_ns(), bytes(data)))
         except Full:
-            self.overran += 1
+            self._overran += 1
 
 
-def _open(loop: asyncio.AbstractEventLoop, url: str, name: str, stop: Stop) -> _Link | None:
+def _open(loop: asyncio.AbstractEventLoop, url: str, name: str, stop: Stop, say: Say) -> _Link | None:
     try:
-        return _do(loop, _Link(loop).connect(url, name, SCAN_S + CONNECT_S), stop)
+        return _do(loop, _Link(loop, url, say).connect(name, SCAN_S + CONNECT_S), stop)
     except OSError as error:
         raise BadInput(f"{url}: cannot be connected ({error}); is it near, and free of other connections?") from None
-
-
-def _reopen(loop: asyncio.AbstractEventLoop, url: str, name: str, within_s: float, stop: Stop) -> _Link | None:
-    deadline = time.monotonic() + within_s
-    wait_s = FIRST_WAIT_S
-    while not stop.asked and (left := deadline - time.monotonic()) > 0:
-        stop.sleep(min(wait_s, left))
-        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-        try:
-            return _do(loop, _Link(loop).connect(url, name, deadline - time.monotonic()), stop)
-        except (OSError, BadInput):
-            continue  # not there yet, or just going away
-    return None
 
 
 @contextmanager

@@ -15,16 +15,15 @@ from typing import Final
 import serial
 from serial.tools import list_ports
 
-from mmvq_bridge.command import BadInput, Failed
+from mmvq_bridge.command import BadInput
 from mmvq_bridge.frames import OP_START, Command, encode
-from mmvq_run.records import END, LOST, Kind, Opening, Record, Tick, opened, wall_now
+from mmvq_run.records import Kind, Record, Tick
+from mmvq_run.sources.reconnect import keep_reading, retried
 from mmvq_run.stop import Stop
 
 READ_S: Final = 0.1  # a read gives up after that, so that a wish to stop and silence are noticed
 WRITE_S: Final = 1.0
 LARGEST_READ: Final = 65_536
-FIRST_WAIT_S: Final = 0.2  # before a lost port is tried again; doubled up to
-LONGEST_WAIT_S: Final = 1.0  # so that events come again two seconds after the port is back
 BY_ID: Final = Path("/dev/serial/by-id")  # names that stay when ports are renumbered
 
 TERMINAL_ERRORS: Final[tuple[type[Exception], ...]] = (
@@ -34,39 +33,19 @@ TERMINAL_ERRORS: Final[tuple[type[Exception], ...]] = (
 Say = Callable[[str], None]
 
 
-class PortLost(Failed):
-    """The port went away and did not come back."""
-
-
 def read_port(name: str, baud: int, reconnect_s: float, stop: Stop, say: Say) -> Iterator[Record | Tick]:
     """Records of a port until a wish to stop.
 
     BadInput if it cannot be opened at first; PortLost, after the last record, if it goes away and is not back
     within `reconnect_s` seconds.
     """
-    port = _open(name, baud)
+    port = _Port(_open(name, baud))
     stable = stable_name(name)
-    while True:
-        yield opened(time.monotonic_ns(), Opening(name, wall_now()))
-        try:
-            yield from _read(port, stop)
-        except OSError as error:
-            yield Record(time.monotonic_ns(), Kind.CLOSED, LOST)
-            reason = str(error)
-        else:
-            yield Record(time.monotonic_ns(), Kind.CLOSED, END)
-            return
-        finally:
-            port.close()
-        say(f"{name}: lost ({reason})" + (f"; waiting up to {reconnect_s:g} s for it" if reconnect_s else ""))
-        again = _reopen(stable, baud, reconnect_s, stop)
-        if again is None:
-            if stop.asked:
-                return
-            waited = f" and not back within {reconnect_s:g} s" if reconnect_s else ""
-            raise PortLost(f"{name}: the port went away{waited}; plug it in and start again")
-        say(f"{name}: back again")
-        port = again
+
+    def again() -> _Port | None:
+        return retried(lambda _: _Port(_connect(stable, baud)), reconnect_s, stop)
+
+    yield from keep_reading(name, port, again, reconnect_s, stop, say)
 
 
 def stable_name(name: str, by_id: Path = BY_ID) -> str:
@@ -77,12 +56,20 @@ def stable_name(name: str, by_id: Path = BY_ID) -> str:
     return next((str(link) for link in sorted(by_id.iterdir()) if link.resolve() == device), name)
 
 
-def _read(port: serial.Serial, stop: Stop) -> Iterator[Record | Tick]:
-    port.write(encode(Command(OP_START, 0)))
-    while not stop.asked:
-        data = port.read(min(max(1, port.in_waiting), LARGEST_READ))
-        now = time.monotonic_ns()
-        yield Record(now, Kind.BYTES, data) if data else Tick(now)
+class _Port:
+    def __init__(self, port: serial.Serial) -> None:
+        self._port = port
+
+    def read(self, stop: Stop) -> Iterator[Record | Tick]:
+        port = self._port
+        port.write(encode(Command(OP_START, 0)))
+        while not stop.asked:
+            data = port.read(min(max(1, port.in_waiting), LARGEST_READ))
+            now = time.monotonic_ns()
+            yield Record(now, Kind.BYTES, data) if data else Tick(now)
+
+    def close(self) -> None:
+        self._port.close()
 
 
 def _connect(name: str, baud: int) -> serial.Serial:
@@ -99,19 +86,6 @@ def _open(name: str, baud: int) -> serial.Serial:
         raise BadInput(f"{name}: {error}; check --port and --baud") from None
     except OSError as error:
         raise BadInput(f"{name}: {_why_not(error)}") from None
-
-
-def _reopen(name: str, baud: int, within_s: float, stop: Stop) -> serial.Serial | None:
-    deadline = time.monotonic() + within_s
-    wait_s = FIRST_WAIT_S
-    while not stop.asked and (left := deadline - time.monotonic()) > 0:
-        stop.sleep(min(wait_s, left))
-        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-        try:
-            return _connect(name, baud)
-        except OSError:
-            continue  # not there yet, or still held by whoever held it
-    return None
 
 
 def _why_not(error: OSError) -> str:

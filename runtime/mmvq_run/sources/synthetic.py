@@ -35,7 +35,7 @@ from mmvq_bridge.recordings import RATES_HZ
 from mmvq_bridge.synthetic import motion
 from mmvq_run.records import END, LOST, Kind, Opening, Record, Tick, opened
 from mmvq_run.sources.files import paced
-from mmvq_run.sources.serial_port import PortLost
+from mmvq_run.sources.reconnect import PortLost
 from mmvq_run.stop import Stop
 
 SCHEME: Final = "synthetic"
