@@ -43,7 +43,8 @@ def run_command(name: str, work: Callable[[Sequence[str]], int | None], argv: Se
     except (BadInput, Failed, OSError) as error:
         if debug:
             raise
-        message = " ".join(str(error).split())
+        line = " ".join(str(error).split())
+        message = "".join(letter if letter.isprintable() else "?" for letter in line)  # a file's words may be in it
         print(f"{name}: {message}", file=sys.stderr)
         return 2 if isinstance(error, BadInput) else 1
 

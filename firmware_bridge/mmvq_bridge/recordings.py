@@ -23,6 +23,7 @@ from mmvq_bridge.files import atomic
 COLUMNS: Final = ("recording", "subject", "label", "t_ms", "x", "y", "z")
 LIMIT_G: Final = 32.0  # no wrist device measures more; beyond it the unit is wrong
 RATES_HZ: Final = (1.0, 10_000.0)  # what an accelerometer on a person samples at, with room
+LATEST_MS: Final = 2.0**53  # of t_ms: from there on a float does not tell milliseconds apart
 STANDARD_GRAVITY: Final = 9.80665  # m/s² in one g
 # At rest a watch shows 1 g. A median near 9.8 means m/s²; the margin covers sets with much movement in them.
 MS2_AT_REST: Final = (8.0, 12.0)
@@ -86,7 +87,7 @@ def read_recordings(path: Path | str, units: str = "g") -> RecordingFile:
 def parse_recordings(data: bytes, path: str, units: str = "g") -> RecordingFile:
     """The same from bytes; `path` serves messages only."""
     columns, meta = _parquet_columns(data, path) if data[:4] == b"PAR1" else _csv_columns(data, path)
-    t_ms = _numbers(columns["t_ms"], "t_ms", path)
+    t_ms = _times(columns["t_ms"], path)
     xyz = np.stack([_numbers(columns[axis], axis, path) for axis in "xyz"], axis=1)
     if len(t_ms) == 0:
         raise BadInput(f"{path}: no samples in it; a recording file has one row a sample")
@@ -169,18 +170,23 @@ def _pyarrow(path: str) -> tuple[Any, Any]:
 
 def _parquet_columns(data: bytes, path: str) -> tuple[dict[str, Column], dict[str, str]]:
     pa, pq = _pyarrow(path)
+    damaged = (pa.ArrowException, OSError, UnicodeDecodeError)  # Arrow checks texts when they are asked for
     try:
-        table = pq.read_table(io.BytesIO(data))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise BadInput(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]}); copy it again") from None
-    _check_columns(table.schema.names, path)
-    raw = table.schema.metadata or {}
-    meta = {k.decode(): v.decode() for k, v in raw.items() if k.startswith(b"mmvq.")}
+        table = pq.read_table(pa.BufferReader(data), pre_buffer=False)
+        names, raw = table.schema.names, table.schema.metadata or {}
+        meta = {k.decode(): v.decode() for k, v in raw.items() if k.startswith(b"mmvq.")}
+    except damaged as error:
+        said = " ".join(str(error).splitlines()[:1])
+        raise BadInput(f"{path}: not a whole Parquet file ({said}); copy it again") from None
+    _check_columns(names, path)
     columns: dict[str, Column] = {}
     for name in COLUMNS:
         column = table.column(name)
         if name in ("subject", "label"):
-            columns[name] = _texts(column)
+            try:
+                columns[name] = _texts(column)
+            except damaged:
+                raise BadInput(f"{path}: column {name} holds {column.type} that is no text; mend it") from None
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             columns[name] = column.to_numpy()
         else:
@@ -222,11 +228,26 @@ def _check_columns(names: Iterable[str], path: str) -> None:
             f"{path}: column {missing[0]} is missing (found: {', '.join(found[:12]) or 'none'}); "
             f"a recording file has {', '.join(COLUMNS)}"
         )
+    twice = [name for name in COLUMNS if found.count(name) > 1]
+    if twice:
+        raise BadInput(f"{path}: column {twice[0]} is there {found.count(twice[0])} times; leave one of them")
+
+
+def _times(values: Column, path: str) -> Floats:
+    t_ms = _numbers(values, "t_ms", path)
+    beyond = np.flatnonzero(np.abs(t_ms) >= LATEST_MS)
+    if len(beyond):
+        raise BadInput(
+            f"{path}: row {beyond[0] + 1}, column t_ms: {t_ms[beyond[0]]:g} is no time; "
+            "t_ms is in milliseconds from the start"
+        )
+    return t_ms
 
 
 def _numbers(values: Column, column: str, path: str) -> Floats:
     try:
-        numbers = np.asarray(values, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # of a NaN that signals, which is named below
+            numbers = np.asarray(values, dtype=np.float64)
     except ValueError:
         row = next(i for i, value in enumerate(values) if not _is_number(value))
         raise BadInput(f"{path}: row {row + 1}, column {column}: {values[row]!r} is not a number") from None
@@ -260,7 +281,8 @@ def _is_number(value: Any) -> bool:
 
 def _in_g(values: Floats, units: str, path: str) -> tuple[Floats, list[str]]:
     notices = []
-    median = float(np.median(np.linalg.norm(values, axis=1)))
+    with np.errstate(over="ignore"):  # what is so large is named below
+        median = float(np.median(np.linalg.norm(values, axis=1)))
     looks_ms2 = MS2_AT_REST[0] < median < MS2_AT_REST[1]
     if units == "ms2" or (units == "auto" and looks_ms2):
         if units == "auto":

@@ -136,11 +136,14 @@ class FrameTimer:
         rate = hello.rate_mhz / 1000
         spacing = 1 / rate
         items: list[Item] = []
-        if not self._rebase and self._last is not None and self._unroll(frame.t_us, host_ns) <= self._last_us:
-            self.late_frames += 1
-            if not self._is_restart(frame, rate):
-                return []
-            self._rebase = True
+        if not self._rebase and self._last is not None:
+            # Also of a clock that hardly moves: what is sampled faster than can be would pile up further on.
+            soonest_us = self._last_us + math.ceil(len(self._last.samples) / RATES_HZ[1] * 1e6)
+            if self._unroll(frame.t_us, host_ns) < soonest_us:
+                self.late_frames += 1
+                if not self._is_restart(frame, rate):
+                    return []
+                self._rebase = True
         self._late = []
         if self._rebase or self._last is None:
             now_us = frame.t_us
@@ -160,7 +163,7 @@ class FrameTimer:
                 lost = 0
             why = "overrun" if overrun else "reconnect" if self._reopened else "sequence"
             if lost or overrun:
-                items += self._missing(t_first, lost, rate, why)
+                items += self._missing(max(t_first, self.last_t), lost, rate, why)
             elif in_turn and abs(took / before * rate - 1) <= FOLLOWED:
                 spacing = took / before
         t = np.maximum(t_first + np.arange(len(frame.samples)) * spacing, self.last_t)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from mmvq_bridge.command import BadInput
 
 ENTER: Final = 0.6
+LONGEST_S: Final = 1e9  # thirty years: no duration that is meant
 HYSTERESIS: Final = 0.15
 EPSILON_S: Final = 1e-6  # window times are sums of floats
 
@@ -85,11 +86,11 @@ def read_rules(path: str, labels: Sequence[str]) -> Rules:
 
 def _parse_rule(judge: Mapping[str, Any], where: str, default: Rule) -> Rule:
     values: dict[str, float] = {}
-    for key, high in (("enter", 1.0), ("leave", 1.0), ("min_duration_s", math.inf), ("refractory_s", math.inf)):
+    for key, high in (("enter", 1.0), ("leave", 1.0), ("min_duration_s", LONGEST_S), ("refractory_s", LONGEST_S)):
         if key not in judge:
             continue
         value = judge[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high or value == math.inf:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
             raise ValueError(f"{where} has {key} {str(value)[:40]!r}")
         values[key] = float(value)
     if "enter" in values:

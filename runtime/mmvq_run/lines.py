@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmvq_bridge.command import BadInput
-from mmvq_bridge.recordings import LIMIT_G, MS2_AT_REST, STANDARD_GRAVITY, counts_per_g
+from mmvq_bridge.recordings import LATEST_MS, LIMIT_G, MS2_AT_REST, STANDARD_GRAVITY, counts_per_g
 from mmvq_run.clock import ClockModel
 from mmvq_run.timed import Item, Missing, Notice, Samples, Wearer
 
@@ -52,7 +52,7 @@ def parse_line(line: bytes) -> tuple[float, ...] | None:
         numbers = tuple(float(word) for word in words)
     except ValueError:
         return None
-    return numbers if len(words) == 3 or np.isfinite(numbers[0]) else None
+    return numbers if len(words) == 3 or abs(numbers[0]) < LATEST_MS else None
 
 
 class LineTimer:
@@ -83,6 +83,7 @@ class LineTimer:
         self._last_ms = 0.0
         self._last_t: float | None = None
         self._last_host = 0
+        self._second, self._in_second = -1, 0  # of session time, and lines in it
         self._invalid = 0  # lines dropped since the last good one
         self._backwards = 0
 
@@ -132,10 +133,13 @@ class LineTimer:
         return self._decide()
 
     def _enough(self, heard_s: float) -> bool:
-        return len(self._waiting) >= LISTEN_SAMPLES and (self._columns == 4 or heard_s >= LISTEN_S)
+        told = self._columns == 4 or not self._arrival or heard_s >= LISTEN_S
+        return len(self._waiting) >= LISTEN_SAMPLES and told
 
     def _wait(self, line: _Line) -> list[Item]:
         self._waiting.append(line)
+        if len(self._waiting) > LISTEN_S * RATES_HZ[1]:
+            raise BadInput(f"CSV lines come faster than {RATES_HZ[1]:g} Hz, which cannot be; print t_ms,x,y,z")
         return self._decide() if self._enough((line.host_ns - self._waiting[0].host_ns) / 1e9) else []
 
     def _decide(self) -> list[Item]:
@@ -188,6 +192,12 @@ class LineTimer:
         self._backwards = 0
         t = due if line.t_ms is None else self._zero_t + (line.t_ms - (self._zero_ms or 0.0)) / 1000
         t = max(t, self._last_t or 0.0)
+        if int(t) != self._second:
+            self._second, self._in_second = int(t), 0
+        self._in_second += 1
+        if self._in_second > RATES_HZ[1]:  # time that stands still: what came would pile up further on
+            self._invalid += 1
+            return items
         items += self._missing(t, period)
         items.append(Samples(np.array([t]), xyz[None]))
         self._last_t, self._last_ms, self._last_host = t, line.t_ms or 0.0, line.host_ns
@@ -265,7 +275,8 @@ def _scale(xyz: Floats, units: str) -> tuple[float, list[Item]]:
         return STANDARD_GRAVITY, []
     if units != "auto":
         return counts_per_g(units), []
-    median = float(np.median(np.linalg.norm(xyz.reshape(-1, 3), axis=1))) if len(xyz) else 1.0
+    with np.errstate(over="ignore"):  # what is so large is refused below
+        median = float(np.median(np.linalg.norm(xyz.reshape(-1, 3), axis=1))) if len(xyz) else 1.0
     if MS2_AT_REST[0] < median < MS2_AT_REST[1]:
         return STANDARD_GRAVITY, [Notice(f"CSV lines: the median acceleration is {median:.2f}: taken for m/s²")]
     if median > LIMIT_G:

@@ -60,13 +60,13 @@ def parse_metadata(text: bytes) -> Metadata:
     if not isinstance(raw, dict):
         raise ValueError("no JSON object")
     if raw.get("schema") != SCHEMA:
-        raise ValueError(f"schema {raw.get('schema')!r}; this mmvq-run reads schema {SCHEMA}")
+        raise ValueError(f"schema {repr(raw.get('schema'))[:40]}; this mmvq-run reads schema {SCHEMA}")
     labels = _names(raw, "labels")
     if not labels or len(set(labels)) != len(labels):
         raise ValueError("labels is empty or names one twice")
     for key, value in (("units", "g"), ("axes", "xyz")):
         if raw.get(key) != value:
-            raise ValueError(f"{key} is {raw.get(key)!r}, not {value!r}")
+            raise ValueError(f"{key} is {repr(raw.get(key))[:40]}, not {value!r}")
     rate = _number(raw, "rate_hz", *RATES_HZ)
     window = _number(raw, "window", 2, MOST_SAMPLES)
     if window != int(window):

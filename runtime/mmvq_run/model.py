@@ -81,9 +81,12 @@ class Model:
         data, properties = read_verified(path, key)
         self.metadata = _metadata(properties, self.path)
         self._session = _session(data, self.path)
-        _check_input(self._session, self.metadata, self.path)
+        try:
+            _check_input(self._session, self.metadata, self.path)
+            self._outputs = [output.name for output in self._session.get_outputs()]
+        except UnicodeDecodeError:
+            raise BadInput(f"{self.path}: names in its graph are no text; export it again") from None
         self._any_batch = not isinstance(self._session.get_inputs()[0].shape[0], int)
-        self._outputs = [output.name for output in self._session.get_outputs()]
         still = np.zeros((self.metadata.window, 3), np.float32)
         still[:, 2] = 1
         try:
@@ -165,10 +168,10 @@ def _onnxruntime() -> Any:
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's exceptions have no common base of their own."""
+    """ONNX Runtime's exceptions have no common base of their own, and their words may be no text."""
     state = _onnxruntime().capi.onnxruntime_pybind11_state
     names = ("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented")
-    return (state.RuntimeException, *(getattr(state, name) for name in names))
+    return (UnicodeDecodeError, state.RuntimeException, *(getattr(state, name) for name in names))
 
 
 def _session(data: bytes, path: str) -> Any:

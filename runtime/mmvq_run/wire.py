@@ -78,7 +78,8 @@ class WireDecoder:
 
     def _guess(self, data: bytes, host_ns: int) -> list[Item]:
         before, self._seen = self._seen, self._seen + len(data)
-        self._undecided.append((data, host_ns))
+        if data:
+            self._undecided.append((data, host_ns))
         columns = columns_of_lines(b"".join(piece for piece, _ in self._undecided)) if b"\n" in data else 0
         if columns:
             self._mode = "lines"

@@ -24,7 +24,8 @@ LOST_PERIODS: Final = 1.5  # a step longer than this many nominal periods means 
 FASTER: Final = 1.05  # source rates within 5 % of the grid's are equal: device clocks are no better than 3 %
 CUTOFF: Final = 0.45  # of the grid's rate: a little below Nyquist, as the window's slope is not vertical
 HALF_WIDTH_PERIODS: Final = 3.0  # of the grid: the sinc's reach to either side, and so the delay it costs
-AT_ONCE: Final = 2048  # grid points that are averaged together: a megabyte or so of weights
+AT_ONCE: Final = 1 << 16  # weights that are averaged by together: half a megabyte, and three times that of products
+MOST_POINTS: Final = 2048  # of the grid, together
 EPSILON_S: Final = 1e-7  # a tenth of the finest clock tick (1 µs) that a wearable can send
 
 
@@ -151,7 +152,17 @@ class Resampler:
         return xyz, made
 
     def _average(self, grid: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        xyz = np.concatenate([self._weighted(grid[at : at + AT_ONCE]) for at in range(0, len(grid), AT_ONCE)])
+        reached = np.searchsorted(self._t, grid + self._reach, side="right") - np.searchsorted(
+            self._t, grid - self._reach
+        )
+        pieces: list[Floats] = []
+        at = 0
+        while at < len(grid):  # many samples may have one time: few points at once there
+            most = int(reached[at : at + MOST_POINTS].max())
+            some = grid[at : at + min(MOST_POINTS, max(1, AT_ONCE // most))]
+            pieces.append(self._weighted(some))
+            at += len(some)
+        xyz = np.concatenate(pieces)
         nearest = np.clip(np.searchsorted(self._t, grid), 1, max(1, len(self._t) - 1))
         nearest = np.minimum(nearest, len(self._t) - 1)
         made = self._made[nearest] | self._made[np.maximum(nearest - 1, 0)]
