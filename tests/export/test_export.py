@@ -236,6 +236,23 @@ def test_more_windows_a_call_give_the_same_rows(batch: Any, quantization: str, t
         assert session.run(["codes"], {"accel": held_out[:7]})[0].shape == (7, TOKENS, AXES)
 
 
+def test_the_runtime_predicts_many_windows_in_one_call_as_one_by_one(
+    tiny_run: Path, held_out: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "many.onnx"
+    exported = export_run(tiny_run, "int8", "x86", "dynamic")
+    path.write_bytes(exported.data([gate.name for gate in exported.gates if not gate.passed]))
+    model, sizes = Model(path), []
+    ask = model._ask
+    monkeypatch.setattr(model, "_ask", lambda windows: sizes.append(len(windows)) or ask(windows))
+    many, alone = model.predict_many(list(held_out[:9])), [model.predict(window) for window in held_out[:9]]
+    assert sizes[0] == 9
+    for one, other in zip(many, alone, strict=True):
+        assert np.array_equal(one.codes, other.codes)
+        assert one.unknown_score == pytest.approx(other.unknown_score, abs=1e-5)
+        assert np.allclose(one.contributions, other.contributions, atol=1e-5)
+
+
 def test_the_traced_graph_has_no_random_and_no_training_nodes(data: bytes):
     operators = {node.op_type for node in onnx.load_from_string(data).graph.node}
     assert not operators & {"Dropout", "BatchNormalization", "RandomNormal", "Loop", "If"}
