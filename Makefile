@@ -82,8 +82,7 @@ bench-endurance: $(VENV)/.export ## hours of bad line, drifting clocks, a whole 
 bench-live: $(VENV)/.export      ## one wearable live, a plug that comes out, hundreds by TCP (minutes, on an idle machine)
 	$(BIN)/python benchmarks/live.py
 
-bench-fuzz: $(VENV)/.dev         ## every parser of what comes from outside, a minute each (atheris)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt atheris
+bench-fuzz: $(VENV)/.bench       ## every parser of what comes from outside, a minute each (atheris)
 	$(BIN)/python benchmarks/fuzz.py
 
 bench-ablation: $(VENV)/.export  ## what each stage moves, on the embedded people (about 40 minutes)

@@ -7,7 +7,9 @@ place in the code where one breaks: the input, and beside it (.json) what came o
 native code and memory are libFuzzer's to notice.
 """
 
+import ctypes
 import json
+import os
 import sys
 import traceback
 import warnings
@@ -46,6 +48,11 @@ def main() -> None:
                 path.write_bytes(data)
                 path.with_suffix(".json").write_text(json.dumps(told))
 
+    for seed in targets[name].seeds():
+        one(seed)
+    # libFuzzer ends the process from native code, where Arrow's threads, there by now, may be waited for for ever.
+    end = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p)(lambda status, _: os._exit(status))
+    ctypes.CDLL(None).on_exit(end, None)
     atheris.Setup([sys.argv[0], corpus, *flags], one)
     atheris.Fuzz()
 

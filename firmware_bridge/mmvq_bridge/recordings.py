@@ -172,7 +172,7 @@ def _parquet_columns(data: bytes, path: str) -> tuple[dict[str, Column], dict[st
     pa, pq = _pyarrow(path)
     damaged = (pa.ArrowException, OSError, UnicodeDecodeError)  # Arrow checks texts when they are asked for
     try:
-        table = pq.read_table(pa.BufferReader(data), pre_buffer=False)
+        table = pq.read_table(pa.BufferReader(data))
         names, raw = table.schema.names, table.schema.metadata or {}
         meta = {k.decode(): v.decode() for k, v in raw.items() if k.startswith(b"mmvq.")}
     except damaged as error:

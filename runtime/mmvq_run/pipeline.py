@@ -111,6 +111,7 @@ class Pipeline:
         return [] if worn.worn else self._end_activity()
 
     def _in_order(self, told: list[Event], until: float) -> list[Event]:
+        until = max([until, *(float(event["t"]) for event in told)])
         due = [event for event in self._held if event["t"] <= until]
         self._held = [event for event in self._held if event["t"] > until]
         return sorted(told + due, key=lambda event: float(event["t"])) if due else told

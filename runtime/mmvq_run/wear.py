@@ -11,6 +11,7 @@ minute: a watch carried in a bag moves, but stays cool.
 Whole minutes are looked at, so a verdict comes at the end of one. Nothing is known across a gap.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -65,9 +66,9 @@ class WearDetector:
         self._celsius: float | None = None
         self._minutes: deque[_Minute] = deque(maxlen=HOUR)
         self._since_look = 0
-        self._number: int | None = None  # of the minute that goes on; None: it began too late to be whole
+        self._number, self._whole = 0, False  # of the minute that goes on, and whether it did from its beginning
         self._pieces: list[Floats] = []
-        self._last_t: float | None = None
+        self._last_t = -math.inf
 
     def feel(self, celsius: float) -> None:
         """The device tells its temperature. Exactly 0 is what a board without a sensor sends."""
@@ -76,19 +77,28 @@ class WearDetector:
     def push(self, t: Floats, xyz: Floats) -> list[Worn]:
         """Take samples: seconds (n,), never decreasing, and g (n, 3)."""
         told: list[Worn] = []
-        if len(t) == 0:
-            return told
-        if self._last_t is None or float(np.diff(t, prepend=self._last_t).max()) > GAP_S:
-            self._minutes.clear()
-            self._pieces, self._since_look = [], 0
-            self._number = int(t[0] // MINUTE_S)
-            if t[0] - self._number * MINUTE_S > GAP_S:
-                self._number = None
+        starts = np.flatnonzero(np.diff(t, prepend=self._last_t) > GAP_S)
+        for first, last in zip([0, *starts], [*starts, len(t)], strict=True):
+            if first in starts:
+                self._begin(float(t[first]))
+            if first < last:
+                told += self._take(t[first:last], xyz[first:last])
+        return told
+
+    def _begin(self, t: float) -> None:
+        """Nothing is known of what was before `t`."""
+        self._minutes.clear()
+        self._pieces, self._since_look = [], 0
+        self._number = int(t // MINUTE_S)
+        self._whole = t - self._number * MINUTE_S <= GAP_S
+
+    def _take(self, t: Floats, xyz: Floats) -> list[Worn]:
+        told: list[Worn] = []
         self._last_t = float(t[-1])
         for number in range(int(t[0] // MINUTE_S), int(t[-1] // MINUTE_S) + 1):
             if number != self._number:
                 told += self._ended()
-                self._number = number
+                self._number, self._whole = number, True
             first, last = np.searchsorted(t, [number * MINUTE_S, (number + 1) * MINUTE_S])
             self._pieces.append(xyz[first:last])
         return told
@@ -96,7 +106,7 @@ class WearDetector:
     def _ended(self) -> list[Worn]:
         """A minute is over."""
         xyz, self._pieces = np.concatenate(self._pieces or [np.empty((0, 3))]), []
-        if self._number is None or len(xyz) == 0:
+        if not self._whole or len(xyz) == 0:
             return []
         self._minutes.append(
             _Minute(len(xyz), xyz.mean(0), xyz.var(0), xyz.min(0), xyz.max(0), self._celsius)

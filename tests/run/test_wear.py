@@ -65,3 +65,11 @@ def test_nothing_is_known_across_a_gap():
     detector = WearDetector()
     assert detector.push(t, still) + detector.push(t + t[-1] + 30, still) == []
     assert [worn.worn for worn in detector.push(t + 2 * t[-1] + 30.1, still)] == [False]
+
+
+def test_a_gap_inside_a_block_is_a_gap_and_half_a_minute_is_none():
+    still = np.tile(UPRIGHT, (70 * 60 * HZ, 1))
+    t = 30 + np.arange(len(still)) / HZ
+    assert [worn.onset for worn in WearDetector().push(t, still)] == [60]
+    t[40 * 60 * HZ :] += 20
+    assert WearDetector().push(t, still) == []
