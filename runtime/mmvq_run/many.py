@@ -78,30 +78,36 @@ def stream_many(
 ) -> Iterator[Event]:
     """Events of all wearables of all feeds, each with "device", until every feed has ended.
 
-    keep: opens a wearable's capture, by its name. see: gets the samples, seconds (n,) and g (n, 3), and whose they are.
-    Raises Failed at the end if there were wearables and every one of
-    them ended in an error.
+    A wearable that comes again after its end begins a new session. keep: opens a wearable's capture, by its name. see:
+    gets the samples, seconds (n,) and g (n, 3), and whose they are. Raises Failed at the end if every wearable ended in
+    an error.
     """
     devices: dict[str, _Device] = {}
+    ended = failed = 0
     inbox = _Inbox(feeds, say)
-    with ExitStack() as captures:
-        try:
-            while items := inbox.take():
-                for device in items:
-                    if device not in devices:
-                        devices[device] = _Device(Session(model.metadata, options, see and partial(see, device=device)))
-                        if keep is not None:
-                            devices[device].keep(captures, keep(device))
-                askings = {device: devices[device].take(some) for device, some in items.items()}
-                for device, told in answered_together(askings, model.predict_many).items():
-                    yield from ({**event, "device": device} for event in told)
-                    for notice in devices[device].notices():
-                        say(f"{device}: {notice}")
-        finally:
-            stop.asked = True  # whoever stops listening stops the feeds
-            while inbox.take():
-                pass
-    if devices and all(one.error is not None for one in devices.values()):
+    try:
+        while items := inbox.take():
+            for device in items:
+                if device not in devices:
+                    devices[device] = _Device(Session(model.metadata, options, see and partial(see, device=device)))
+                    if keep is not None:
+                        devices[device].keep(keep(device))
+            askings = {device: devices[device].take(some) for device, some in items.items()}
+            for device, told in answered_together(askings, model.predict_many).items():
+                yield from ({**event, "device": device} for event in told)
+                for notice in devices[device].notices():
+                    say(f"{device}: {notice}")
+                if devices[device].gone:
+                    one = devices.pop(device)
+                    one.captures.close()
+                    ended, failed = ended + 1, failed + (one.error is not None)
+    finally:
+        stop.asked = True  # whoever stops listening stops the feeds
+        while inbox.take():
+            pass
+        for one in devices.values():
+            one.captures.close()
+    if ended and failed == ended:
         raise Failed("every wearable ended in an error")
 
 
@@ -144,16 +150,20 @@ def _predictions(
 
 @dataclass
 class _Device:
+    """over: its `end` was told, and what still comes counts for nothing; gone: nothing more comes."""
+
     session: Session
+    captures: ExitStack = field(default_factory=ExitStack)
     writer: CaptureWriter | None = None
     error: Exception | None = None
     over: bool = False
+    gone: bool = False
     said: list[str] = field(default_factory=list)
 
-    def keep(self, captures: ExitStack, capture: AbstractContextManager[CaptureWriter]) -> None:
+    def keep(self, capture: AbstractContextManager[CaptureWriter]) -> None:
         """Keep its records in a capture; where that cannot be, it is said, and the others go on."""
         try:
-            self.writer = captures.enter_context(capture)
+            self.writer = self.captures.enter_context(capture)
         except BadInput as error:
             self.said.append(f"not recorded: {error}")
 
@@ -161,8 +171,9 @@ class _Device:
         """All that came of it. An error is its end."""
         out: list[Event] = []
         for item in items:
+            self.gone = self.gone or isinstance(item, Ended)
             if self.over:
-                break
+                continue
             try:
                 if isinstance(item, Ended):
                     if item.error is not None:

@@ -114,7 +114,7 @@ def test_two_ports_of_one_command(tmp_path, model_path, model):
     assert status == 1 and "every wearable ended in an error" in err
     events = parsed(out)
     for name in ("left", "right"):
-        kept = capture_of(str(tmp_path / "kept"), str(tmp_path / name))
+        (kept,) = (tmp_path / "kept").glob(f"*{name}.mmvqcap")
         replayed = subprocess.run(
             [sys.executable, "-m", "mmvq_run", "--input", kept, "--model", model_path], capture_output=True, text=True
         )
@@ -178,6 +178,24 @@ def test_a_wearable_that_comes_back_goes_on(model):
         until(lambda: len(of(events, "device")) == 4)
     assert len(of(events, "session")) == 1 and [g["why"] for g in of(events, "gap")] == ["reconnect"]
     assert max(w["end"] for w in of(events, "window")) > 60
+
+
+def test_a_wearable_that_comes_back_after_its_end_begins_anew(model):
+    with listening(model, reconnect_s=0.2) as (port, events, _):
+        for times in (1, 2):
+            comes(port, hello(), *frames(WALK)).close()
+            until(lambda times=times: len(of(events, "end")) == times)
+    first, second = (event["windows"] for event in of(events, "end"))
+    assert first == second > 10 and len(of(events, "session")) == 2
+
+
+def test_captures_of_a_wearable_that_was_there_before_get_a_number(tmp_path):
+    names = []
+    for _ in range(3):
+        path = capture_of(str(tmp_path), "/dev/ttyUSB0")
+        path.touch()
+        names.append(path.name)
+    assert names == ["dev-ttyUSB0.mmvqcap", "dev-ttyUSB0-2.mmvqcap", "dev-ttyUSB0-3.mmvqcap"]
 
 
 def test_a_second_connection_of_the_same_wearable_takes_the_place_of_the_first(model):

@@ -63,10 +63,15 @@ def capture_to(path: Path | str, say: Say) -> Iterator[CaptureWriter]:
 
 
 def capture_of(folder: str, device: str) -> Path:
-    """Where one of several wearables is kept: its name, without what a file's name cannot hold."""
+    """Where one of several wearables is kept: its name, without what a file's name cannot hold, and a number if it was
+    there before."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in device).strip("-.")
-    return Path(folder, f"{name or 'device'}.mmvqcap")
+    path, number = Path(folder, f"{name or 'device'}.mmvqcap"), 1
+    while path.exists() or path.with_name(path.name + ".part").exists():
+        number += 1
+        path = Path(folder, f"{name or 'device'}-{number}.mmvqcap")
+    return path
 
 
 @contextmanager
