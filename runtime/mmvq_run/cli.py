@@ -38,7 +38,7 @@ examples:
   mmvq-run --demo
   mmvq-run --port /dev/ttyUSB0 --record morning.mmvqcap
   mmvq-run --port /dev/ttyUSB0 --port /dev/ttyUSB1
-  mmvq-run --listen 0.0.0.0:7000 --token token.txt
+  mmvq-run --listen 7000 --token token.txt
   mmvq-run --input morning.mmvqcap --format jsonl --explain full
   mmvq-run --input wisdm.parquet --score > events.jsonl
   mmvq-run --port /dev/ttyUSB0 --model student.onnx --verify public.pem

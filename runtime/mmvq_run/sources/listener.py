@@ -67,7 +67,7 @@ def listen(address: str, token: str, reconnect_s: float, stop: Stop, say: Say) -
     host, _, number = address.rpartition(":")
     host = host.strip("[]") or LOOPBACK
     if not number.isdecimal() or not int(number) < 65_536:
-        raise BadInput(f"--listen {address!r} is no [HOST:]PORT, such as 7000 or 0.0.0.0:7000")
+        raise BadInput(f"--listen {address!r} is no [HOST:]PORT, such as 7000")
     try:
         server = socket.create_server((host, int(number)), family=_family(host), backlog=MOST)
     except OSError as error:
