@@ -1,11 +1,13 @@
-"""A small recording file cut from the embedded ones, and one small finished run, for the tests of train and export."""
+"""A small recording file cut from the embedded ones, one small finished run, and a browser for pages."""
 
 import re
 import shlex
+import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,3 +93,38 @@ def status(main: Callable[[Sequence[str]], int], *words: object) -> int:
 def lines(text: str) -> list[str]:
     """Lines of stderr without progress bars and colours."""
     return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.split("\n") if line and "\r" not in line]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium or google-chrome on the path to open the pages with")
+    alone = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=alone)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., tuple[Any, list[str]]]]:
+    """Opens a page: itself, and what it asked for or complained of besides being opened."""
+    pages = []
+
+    def open_page(path: Path, width: int = 1280, **options: Any) -> tuple[Any, list[str]]:
+        page = browser.new_page(viewport={"width": width, "height": 900}, **options)
+        pages.append(page)
+        heard: list[str] = []
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.on("request", lambda request: heard.append(request.url))
+        page.goto(path.as_uri())
+        heard.remove(path.as_uri())
+        return page, heard
+
+    yield open_page
+    for page in pages:
+        page.close()

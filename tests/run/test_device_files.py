@@ -5,7 +5,6 @@ import re
 import struct
 import sys
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,6 @@ FILES = Path(__file__).parent / "files"
 GENEACTIV, AXIVITY = (FILES / "geneactiv.bin").read_bytes(), (FILES / "axivity.cwa").read_bytes()
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "device_files"
 
-needs_actfast = pytest.mark.skipif(
-    find_spec("actfast") is None, reason="actfast is not installed (pip install 'mmvq[devices]')"
-)
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="more files of devices lie beside developers' checkouts")
 
 
@@ -80,7 +76,6 @@ def at_rest(file):
     return np.linalg.norm(seconds[still].mean(axis=1), axis=1)
 
 
-@needs_actfast
 def test_a_geneactiv_file_keeps_the_gap_that_its_clock_has(read):
     file = read(GENEACTIV)
     (recording,) = file.recordings
@@ -95,7 +90,6 @@ def test_a_geneactiv_file_keeps_the_gap_that_its_clock_has(read):
     assert "GENEActiv 051386, 900 samples at 50 Hz over 18.5 s from 2019-05-21 16:16:43 by its clock" in said
 
 
-@needs_actfast
 def test_an_axivity_files_samples_are_spread_from_stamp_to_stamp(read):
     file = read(AXIVITY)
     (recording,) = file.recordings
@@ -106,7 +100,6 @@ def test_an_axivity_files_samples_are_spread_from_stamp_to_stamp(read):
     assert len(at_rest(file)) > 50 and at_rest(file).min() > 0.9 and at_rest(file).max() < 1.1
 
 
-@needs_actfast
 def test_an_actigraph_file_has_its_axes_in_order_and_its_idle_seconds_as_a_gap(tmp_path):
     file = read_device_file(str(gt3x(tmp_path / "a", 0, 1, 2, 10, 11)))
     (recording,) = file.recordings
@@ -132,7 +125,6 @@ def test_a_csv_is_read_in_pieces_that_end_anywhere(read, monkeypatch):
     assert np.array_equal(pieces.t, whole.t) and np.array_equal(pieces.xyz, whole.xyz)
 
 
-@needs_actfast
 def test_a_device_file_gives_events(model):
     file = read_device_file(str(FILES / "axivity.cwa"))
     events = list(stream(file, model, say=lambda line: None))
@@ -140,14 +132,12 @@ def test_a_device_file_gives_events(model):
     assert of(events, "gap") == [] and of(events, "device")[0]["rate_hz"] == 100.0
 
 
-@needs_actfast
 def test_what_is_there_of_a_file_that_was_cut_short_is_read(read):
     file = read(GENEACTIV[:8000])
     assert 300 < len(file.recordings[0].t) < 600
     assert "cut short: 2 of 3 pages are there" in file.notices[-1]
 
 
-@needs_actfast
 def test_a_damaged_block_is_left_out_with_a_notice_and_shows_as_a_gap(read):
     file = read(AXIVITY[:2000] + bytes(20) + AXIVITY[2020:])
     steps = np.diff(file.recordings[0].t)
@@ -196,7 +186,6 @@ def changed(content: bytes, old: bytes, new: bytes) -> bytes:
     return re.sub(old, new, content)
 
 
-@needs_actfast
 @pytest.mark.parametrize(
     ("content", "match"),
     [
@@ -221,14 +210,12 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_printable_line(read, conte
     assert str(refused.value).isprintable() and "device.parquet: " in str(refused.value)
 
 
-@needs_actfast
 @pytest.mark.parametrize("pages", [b"99999999999", b"9" * 19])
 def test_a_file_that_claims_more_than_memory_holds_ends_its_reader_and_not_us(read, pages):
     with pytest.raises(BadInput, match="takes more memory than there is; if it is small, it is damaged"):
         read(changed(GENEACTIV, rb"Number of Pages:3", b"Number of Pages:" + pages))
 
 
-@needs_actfast
 def test_an_archive_of_something_else_is_refused(tmp_path):
     path = tmp_path / "letter.gt3x"
     with zipfile.ZipFile(path, "w") as archive:
@@ -239,7 +226,6 @@ def test_an_archive_of_something_else_is_refused(tmp_path):
         read_device_file(str(gt3x(path)))
 
 
-@needs_actfast
 def test_ctrl_c_ends_the_reader_and_is_passed_on(read, monkeypatch):
     monkeypatch.setattr(device_file, "CHILD", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
     with pytest.raises(KeyboardInterrupt):
@@ -271,7 +257,6 @@ def test_device_files_are_told_by_content_and_refused_from_a_pipe(content):
 
 
 @needs_shared
-@needs_actfast
 @pytest.mark.parametrize(
     ("name", "device", "rate_hz", "samples", "seconds"),
     [

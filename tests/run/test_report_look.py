@@ -1,8 +1,6 @@
 """The page of a day in a real browser: how large it is, how it looks, what opens it, and that text stays text."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,40 +68,6 @@ def test_the_page_has_the_colours_of_its_siblings() -> None:
     papers = ours[: ours.index("* {")].strip()
     assert papers.count("--paper") == 2
     assert papers in theirs
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium or google-chrome on the path to open the pages with")
-    alone = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium, args=alone)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser: Any) -> Iterator[Callable[..., tuple[Any, list[str]]]]:
-    """Opens a page: itself, and what it asked for or complained of besides being opened."""
-    pages = []
-
-    def open_page(path: Path, width: int = 1280, **options: Any) -> tuple[Any, list[str]]:
-        page = browser.new_page(viewport={"width": width, "height": 900}, **options)
-        pages.append(page)
-        heard: list[str] = []
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: heard.append(request.url))
-        page.goto(path.as_uri())
-        heard.remove(path.as_uri())
-        return page, heard
-
-    yield open_page
-    for page in pages:
-        page.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The pages in a real browser: nothing fetched, nothing wider than the screen, figures that can be read."""
 
 import itertools
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +9,8 @@ import pytest
 from mmvq_train.text.cli import main
 from mmvq_train.text.report import HIDDEN
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-ALONE = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 WIDTHS = (390, 1280)  # a phone, a desk
 METHODS = ("PCA", "t-SNE", "UMAP")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium or google-chrome on the path to open the pages with")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=ALONE)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -37,29 +22,17 @@ def bank_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def opened(browser: Any, path: Path, width: int) -> tuple[Any, list[str]]:
-    """The page, and what it asked for or complained of besides being opened."""
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    heard: list[str] = []
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    page.on("request", lambda request: heard.append(request.url))
-    page.goto(path.as_uri())
-    heard.remove(path.as_uri())
-    return page, heard
-
-
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_report_of_a_bank_fetches_nothing_and_fits_the_screen(browser: Any, bank_page: Path, width: int) -> None:
-    page, heard = opened(browser, bank_page, width)
+def test_the_report_of_a_bank_fetches_nothing_and_fits_the_screen(opened: Any, bank_page: Path, width: int) -> None:
+    page, heard = opened(bank_page, width)
     assert heard == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_report_of_a_run_fetches_nothing_and_fits_the_screen(browser: Any, tiny_run: Path, width: int) -> None:
-    page, heard = opened(browser, tiny_run / "report.html", width)
+def test_the_report_of_a_run_fetches_nothing_and_fits_the_screen(opened: Any, tiny_run: Path, width: int) -> None:
+    page, heard = opened(tiny_run / "report.html", width)
     assert heard == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
@@ -71,9 +44,9 @@ PICTURES = ("whole", "evidence", *MAPS)
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_maps_and_charts_of_a_run_stay_inside_the_page_or_scroll_in_their_own_box(
-    browser: Any, tiny_run: Path, width: int
+    opened: Any, tiny_run: Path, width: int
 ) -> None:
-    page, _ = opened(browser, tiny_run / "report.html", width)
+    page, _ = opened(tiny_run / "report.html", width)
     for name in PICTURES:
         boxes = page.evaluate(
             """name => {
@@ -96,8 +69,8 @@ def test_maps_and_charts_of_a_run_stay_inside_the_page_or_scroll_in_their_own_bo
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_the_number_of_a_row_leads_to_the_card_of_its_code(browser: Any, tiny_run: Path, name: str) -> None:
-    page, _ = opened(browser, tiny_run / "report.html", 390)
+def test_the_number_of_a_row_leads_to_the_card_of_its_code(opened: Any, tiny_run: Path, name: str) -> None:
+    page, _ = opened(tiny_run / "report.html", 390)
     link = page.locator(f"#{name} ~ .plates").first.locator("a").nth(1)
     target = link.get_attribute("href")
     link.locator("text").click()
@@ -110,9 +83,9 @@ def test_the_number_of_a_row_leads_to_the_card_of_its_code(browser: Any, tiny_ru
 
 @pytest.mark.parametrize("name", MAPS)
 def test_labels_of_a_maps_columns_and_rows_cover_neither_each_other_nor_the_cells(
-    browser: Any, tiny_run: Path, name: str
+    opened: Any, tiny_run: Path, name: str
 ) -> None:
-    page, _ = opened(browser, tiny_run / "report.html", 1280)
+    page, _ = opened(tiny_run / "report.html", 1280)
     drawn = page.locator(f"#{name} ~ .plates").first.locator("svg").evaluate_all(
         """all => all.map(svg => [...svg.querySelectorAll('text, rect.heat, path.heat')].map(e => {
             const b = e.getBoundingClientRect(); return [e.tagName, b.left, b.top, b.right, b.bottom]; }))"""
@@ -128,8 +101,8 @@ def test_labels_of_a_maps_columns_and_rows_cover_neither_each_other_nor_the_cell
     page.close()
 
 
-def test_colours_of_a_map_change_with_light_and_dark(browser: Any, tiny_run: Path) -> None:
-    page, _ = opened(browser, tiny_run / "report.html", 390)
+def test_colours_of_a_map_change_with_light_and_dark(opened: Any, tiny_run: Path) -> None:
+    page, _ = opened(tiny_run / "report.html", 390)
     seen = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
@@ -138,8 +111,8 @@ def test_colours_of_a_map_change_with_light_and_dark(browser: Any, tiny_run: Pat
     page.close()
 
 
-def test_a_bank_is_mapped_three_ways_for_arm_leg_and_both_by_each_encoder(browser: Any, bank_page: Path) -> None:
-    page, _ = opened(browser, bank_page, 1280)
+def test_a_bank_is_mapped_three_ways_for_arm_leg_and_both_by_each_encoder(opened: Any, bank_page: Path) -> None:
+    page, _ = opened(bank_page, 1280)
     drawn = page.eval_on_selector_all(".maps svg", "all => all.map(svg => svg.getAttribute('aria-label'))")
     assert [label.split(" of ")[0] for label in drawn] == list(METHODS) * 3 * 2
     heads = page.eval_on_selector_all("h3", "all => all.map(h => h.textContent)")
@@ -149,8 +122,8 @@ def test_a_bank_is_mapped_three_ways_for_arm_leg_and_both_by_each_encoder(browse
     page.close()
 
 
-def test_names_on_a_map_do_not_cover_one_another_and_points_tell_their_phrase(browser: Any, bank_page: Path) -> None:
-    page, _ = opened(browser, bank_page, 1280)
+def test_names_on_a_map_do_not_cover_one_another_and_points_tell_their_phrase(opened: Any, bank_page: Path) -> None:
+    page, _ = opened(bank_page, 1280)
     boxes = page.eval_on_selector_all(
         ".maps svg",
         """all => all.map(svg => [...svg.querySelectorAll('text.name')].map(t => {
@@ -166,8 +139,8 @@ def test_names_on_a_map_do_not_cover_one_another_and_points_tell_their_phrase(br
     page.close()
 
 
-def test_the_report_shows_every_phrase_the_codebook_and_the_probe(browser: Any, bank_page: Path) -> None:
-    page, _ = opened(browser, bank_page, 1280)
+def test_the_report_shows_every_phrase_the_codebook_and_the_probe(opened: Any, bank_page: Path) -> None:
+    page, _ = opened(bank_page, 1280)
     assert page.locator("ol.phrases li").count() == 40
     assert page.locator("#activity-4 h3").text_content() == "Badminton"
     rows = page.locator("#sizes ~ .scroll").first.locator("tr th[scope=row]").all_text_contents()
