@@ -20,14 +20,14 @@ from common import RESULTS, write_result
 
 from mmvq_bridge.faults import Connection, Faults, FaultyLine, Heard, faulty_device, hear
 from mmvq_bridge.frames import Data, Decoder, Hello
+from mmvq_bridge.stream.decode import FrameTimer
+from mmvq_bridge.stream.records import MAGIC, Record, encode
+from mmvq_bridge.stream.timed import Wearer
 from mmvq_bridge.synthetic import motion
-from mmvq_run.decode import FrameTimer
 from mmvq_run.model import PACKAGED, Model
 from mmvq_run.pipeline import Options, answered
-from mmvq_run.records import MAGIC, Record, encode
 from mmvq_run.session import Session
 from mmvq_run.sources.synthetic import heard
-from mmvq_run.timed import Wearer
 
 HZ: Final = 100.0
 HOUR: Final = 3600.0

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mmvq_bridge.device import SimulatedDevice
 from mmvq_bridge.files import atomic
 from mmvq_bridge.recordings import RecordingFile, read_recordings
-from mmvq_run.records import END, MAGIC, Kind, Opening, Record, encode, opened
+from mmvq_bridge.stream.records import END, MAGIC, Kind, Opening, Record, encode, opened
 from mmvq_run.signal import load_folds
 
 SUBJECT: Final = "1625"

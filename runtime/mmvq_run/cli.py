@@ -15,17 +15,17 @@ from typing import Final
 from mmvq_bridge import __version__
 from mmvq_bridge.command import BadInput, Parser, run_command
 from mmvq_bridge.recordings import RecordingFile, counts_per_g
+from mmvq_bridge.stream.records import Record, Tick
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run.explain import SHOWN
 from mmvq_run.judge import read_rules
 from mmvq_run.metadata import Metadata
 from mmvq_run.model import Model, find_model
 from mmvq_run.pipeline import Options
-from mmvq_run.records import Record, Tick
 from mmvq_run.score import Score
 from mmvq_run.sinks import Sink, Watcher, choose
 from mmvq_run.sinks.capture import capture_of, capture_to, recorded
 from mmvq_run.sources import BAUD, RECONNECT_S, Source, open_port, open_source
-from mmvq_run.stop import Stop
 from mmvq_run.streaming import stream
 from mmvq_run.timing import Arrivals, TimedModel, summary
 

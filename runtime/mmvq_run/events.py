@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mmvq_bridge.stream.records import Opening
+from mmvq_bridge.stream.timed import Missing, Wearer
 from mmvq_run.judge import Verdict
-from mmvq_run.records import Opening
-from mmvq_run.timed import Missing, Wearer
 from mmvq_run.wear import Worn
 
 VERSION: Final = 1

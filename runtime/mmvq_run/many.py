@@ -17,14 +17,14 @@ from functools import partial
 from typing import Final, Protocol
 
 from mmvq_bridge.command import BadInput, Failed
+from mmvq_bridge.stream.records import Record, Tick
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run.events import Event
 from mmvq_run.model import Floats, Prediction, Predictor
 from mmvq_run.pipeline import Asking, Options
-from mmvq_run.records import Record, Tick
 from mmvq_run.session import Session
 from mmvq_run.sinks import Watcher
 from mmvq_run.sinks.capture import CaptureWriter
-from mmvq_run.stop import Stop
 
 INBOX: Final = 4096  # reads that wait: two seconds of 200 wearables
 AT_ONCE: Final = 512  # reads taken in one go: enough for windows to share calls, few enough to answer soon

@@ -6,15 +6,15 @@ from typing import Final
 import numpy as np
 
 from mmvq_bridge.recordings import Recording, RecordingFile
+from mmvq_bridge.stream.records import Opening, printable
+from mmvq_bridge.stream.stop import Stop
+from mmvq_bridge.stream.timed import Missing, Wearer
 from mmvq_run import events
 from mmvq_run.events import Event
 from mmvq_run.model import Predictor
 from mmvq_run.pipeline import Options, Pipeline, answered
-from mmvq_run.records import Opening, printable
 from mmvq_run.session import See
 from mmvq_run.signal import gap_limit_s
-from mmvq_run.stop import Stop
-from mmvq_run.timed import Missing, Wearer
 
 PACED_BLOCK_S: Final = 1.0  # seconds of samples at a time: what --speed paces by
 FAST_BLOCK_S: Final = 60.0  # as fast as possible: fewer and larger blocks cost less, and give the same events

@@ -7,14 +7,14 @@ in between (`advance`), and a capture, whose next record shows it, gives the sam
 from collections.abc import Callable
 from typing import Final
 
+from mmvq_bridge.stream.records import LOST, Kind, Opening, Record, parse_opening
+from mmvq_bridge.stream.timed import Item, Missing, Notice, Samples, Temperature, Wearer
+from mmvq_bridge.stream.wire import WireDecoder
 from mmvq_run import events
 from mmvq_run.events import Event
 from mmvq_run.metadata import Metadata
 from mmvq_run.pipeline import Asking, Options, Pipeline
-from mmvq_run.records import LOST, Kind, Opening, Record, parse_opening
 from mmvq_run.signal.resample import Floats
-from mmvq_run.timed import Item, Missing, Notice, Samples, Temperature, Wearer
-from mmvq_run.wire import WireDecoder
 
 SILENT_NS: Final = 3_000_000_000  # DATA comes several times a second, HELLO every 5 s at the least
 

@@ -16,15 +16,15 @@ from pathlib import Path
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.recordings import RecordingFile
+from mmvq_bridge.stream.reconnect import PortLost
+from mmvq_bridge.stream.records import Record, Tick
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run.events import Event
 from mmvq_run.model import Model, Predictor, find_model
 from mmvq_run.pipeline import Options, answered
 from mmvq_run.recording_stream import FAST_BLOCK_S, PACED_BLOCK_S, recording_events
-from mmvq_run.records import Record, Tick
 from mmvq_run.session import See, Session
 from mmvq_run.sources import BAUD, RECONNECT_S, Source, open_source
-from mmvq_run.sources.reconnect import PortLost
-from mmvq_run.stop import Stop
 
 Say = Callable[[str], None]
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from mmvq_bridge.stream.records import Kind, Record, Tick
 from mmvq_run.model import Floats, Model, Prediction
-from mmvq_run.records import Kind, Record, Tick
 
 LATEST: Final = 10_000  # times that are kept: of the last hours, in a fraction of a megabyte
 

@@ -20,16 +20,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "bridge"))
 from bridge_promises import Target, wires, written
 
 from mmvq_bridge.command import BadInput, Failed
+from mmvq_bridge.importers.device_file import GENEACTIV_CSV, read_device_file
 from mmvq_bridge.recordings import LIMIT_G, RATES_HZ
+from mmvq_bridge.stream.records import LONGEST_PAYLOAD, MAGIC, Kind, encode, parse_opening, read_capture
 from mmvq_run.events import as_json
 from mmvq_run.judge import parse_rules, read_rules
 from mmvq_run.metadata import parse_metadata
 from mmvq_run.model import PACKAGED, Model, read_verified
 from mmvq_run.onnx_file import CHECKSUM, DIGITS, checksum, kinds, read_properties
-from mmvq_run.records import LONGEST_PAYLOAD, MAGIC, Kind, encode, parse_opening, read_capture
 from mmvq_run.report.read import EventFile
-from mmvq_run.sources.content import GENEACTIV_CSV, LONGEST_HEADER, Content, tell, tell_pipe
-from mmvq_run.sources.device_file import read_device_file
+from mmvq_run.sources.content import LONGEST_HEADER, Content, tell, tell_pipe
 from mmvq_run.sources.listener import LONGEST_TOKEN, read_token
 
 DEMO: Final = PACKAGED.with_name("demo.mmvqcap")

@@ -34,17 +34,17 @@ from mmvq_bridge import cobs
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.frames import Command, Decoder, encode
 from mmvq_bridge.recordings import LIMIT_G
-from mmvq_run.decode import FrameTimer
+from mmvq_bridge.stream.decode import FrameTimer
+from mmvq_bridge.stream.lines import LONGEST_LINE, LineTimer, parse_line
+from mmvq_bridge.stream.records import END, Kind, Opening, Record, opened
+from mmvq_bridge.stream.stop import Stop
+from mmvq_bridge.stream.timed import Item, Missing, Samples, Wearer
+from mmvq_bridge.stream.wire import NOISE_BYTES, WireDecoder
 from mmvq_run.events import as_json
-from mmvq_run.lines import LONGEST_LINE, LineTimer, parse_line
 from mmvq_run.model import Model
 from mmvq_run.pipeline import Options, answered
-from mmvq_run.records import END, Kind, Opening, Record, opened
 from mmvq_run.session import Session
 from mmvq_run.sources.listener import HELLO_BYTES, LONGEST_TOKEN, READ, _Listener, _Visitor
-from mmvq_run.stop import Stop
-from mmvq_run.timed import Item, Missing, Samples, Wearer
-from mmvq_run.wire import NOISE_BYTES, WireDecoder
 
 NO_ARRIVAL, IN_G, FOUR_COLUMNS = 1, 2, 4
 BYTES, FRAME, REOPENED, WAIT = range(4)

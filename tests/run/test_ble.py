@@ -21,12 +21,12 @@ from wearing import frames, hello, of, play, signal
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.frames import OP_START, Command, Decoder
+from mmvq_bridge.stream.reconnect import PortLost
+from mmvq_bridge.stream.records import Kind, Record, parse_opening
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run import stream
-from mmvq_run.records import Kind, Record, parse_opening
 from mmvq_run.sources import ble
 from mmvq_run.sources.ble import HEARS, SPEAKS, read_ble
-from mmvq_run.sources.reconnect import PortLost
-from mmvq_run.stop import Stop
 
 WALK = signal(("sitting", 14), ("walking", 16))
 SERVICE = "6e400001-b5a3-f393-e0a9-e50e24dcca9e"

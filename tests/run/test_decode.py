@@ -3,8 +3,8 @@ import pytest
 from wearing import RATE, SECOND, data, frames, hello, of, play, records, signal, stat
 
 from mmvq_bridge.frames import Decoder
-from mmvq_run.decode import FrameTimer
-from mmvq_run.timed import Missing, Notice, Samples, Wearer
+from mmvq_bridge.stream.decode import FrameTimer
+from mmvq_bridge.stream.timed import Missing, Notice, Samples, Wearer
 
 
 def timed(pieces, step_ns=SECOND // 2, arrival=True):

@@ -12,10 +12,10 @@ import pytest
 from wearing import of
 
 from mmvq_bridge.command import BadInput
+from mmvq_bridge.importers import device_file
+from mmvq_bridge.importers.device_file import read_device_file
 from mmvq_run import stream
-from mmvq_run.sources import device_file
 from mmvq_run.sources.content import Content, tell, tell_pipe
-from mmvq_run.sources.device_file import read_device_file
 
 FILES = Path(__file__).parent / "files"
 GENEACTIV, AXIVITY = (FILES / "geneactiv.bin").read_bytes(), (FILES / "axivity.cwa").read_bytes()

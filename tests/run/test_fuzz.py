@@ -31,20 +31,20 @@ from hurt import QUICK, hurt, whatever
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.frames import FLAG_OVERRUN, Data, Decoder, Frame, Hello, Stat
 from mmvq_bridge.recordings import Recording, RecordingFile
-from mmvq_run.decode import FrameTimer
+from mmvq_bridge.stream.decode import FrameTimer
+from mmvq_bridge.stream.lines import LineTimer, parse_line
+from mmvq_bridge.stream.records import Kind, Opening, Record, opened
+from mmvq_bridge.stream.stop import Stop
+from mmvq_bridge.stream.timed import Samples
+from mmvq_bridge.stream.wire import WireDecoder, columns_of_lines
 from mmvq_run.judge import parse_rules
-from mmvq_run.lines import LineTimer, parse_line
 from mmvq_run.metadata import parse_metadata
 from mmvq_run.model import Model
 from mmvq_run.pipeline import Options, answered
 from mmvq_run.recording_stream import recording_events
-from mmvq_run.records import Kind, Opening, Record, opened
 from mmvq_run.session import Session
 from mmvq_run.signal import Resampler
 from mmvq_run.sources.listener import listen
-from mmvq_run.stop import Stop
-from mmvq_run.timed import Samples
-from mmvq_run.wire import WireDecoder, columns_of_lines
 
 OF_STORIES = ("lines", "timer", "wire", "session")
 TARGETS = stream_promises.TARGETS | file_promises.TARGETS

@@ -3,11 +3,11 @@ import pytest
 from wearing import SECOND, of, play, signal
 
 from mmvq_bridge.command import BadInput
-from mmvq_run.lines import LineTimer, parse_line, rate_of_arrivals, rate_of_times
+from mmvq_bridge.stream.lines import LineTimer, parse_line, rate_of_arrivals, rate_of_times
+from mmvq_bridge.stream.records import END, Kind, Opening, Record, opened
+from mmvq_bridge.stream.timed import Samples
 from mmvq_run.pipeline import Options, answered
-from mmvq_run.records import END, Kind, Opening, Record, opened
 from mmvq_run.session import Session
-from mmvq_run.timed import Samples
 
 
 def lines(xyz, rate=20.0, t_ms=True, scale=1.0, start_ms=0):

@@ -19,9 +19,9 @@ import pytest
 import serial
 from wearing import frames, hello, of, parsed, signal, write_csv
 
+from mmvq_bridge.stream import serial_port
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run import stream
-from mmvq_run.sources import serial_port
-from mmvq_run.stop import Stop
 
 WALK = signal(("sitting", 14), ("walking", 16))
 

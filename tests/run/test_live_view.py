@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from wearing import RATE, SECOND, frames, hello, lost, of, play, records, signal
 
+from mmvq_bridge.stream.records import END, Kind, Record
 from mmvq_run.model import Model
-from mmvq_run.records import END, Kind, Record
 from mmvq_run.sinks.live_render import Codes, render, summary
 from mmvq_run.sinks.live_state import Streams
 from mmvq_run.sketch import sparks, thinned

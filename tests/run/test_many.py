@@ -14,12 +14,12 @@ from test_live import Board, ended, running
 from wearing import SECOND, frames, hello, of, parsed, play, records, signal
 
 from mmvq_bridge.command import BadInput, Failed
+from mmvq_bridge.stream.records import Kind, Opening, Record, opened
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run.many import answered_together, port_feed, stream_many
 from mmvq_run.pipeline import Options
-from mmvq_run.records import Kind, Opening, Record, opened
 from mmvq_run.sinks.capture import capture_of
 from mmvq_run.sources.listener import listen, read_token
-from mmvq_run.stop import Stop
 
 WALK = signal(("sitting", 14), ("walking", 16))
 TOKEN = "00ff17"

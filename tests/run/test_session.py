@@ -5,10 +5,10 @@ import pytest
 from wearing import RATE, SECOND, frames, hello, lost, of, play, records, signal
 
 from mmvq_bridge.frames import Stat, encode
+from mmvq_bridge.stream.records import Kind, Opening, Record, opened
 from mmvq_run.events import as_json
 from mmvq_run.judge import Rule, Rules
 from mmvq_run.pipeline import Options, answered
-from mmvq_run.records import Kind, Opening, Record, opened
 from mmvq_run.session import Session
 
 WALK = signal(("sitting", 20), ("walking", 25))

@@ -13,8 +13,8 @@ from wearing import capture, frames, hello, of, parsed, play, records, signal, w
 
 import mmvq_run
 from mmvq_bridge.command import BadInput
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run.pipeline import Options
-from mmvq_run.stop import Stop
 
 WALK = signal(("sitting", 14), ("walking", 16))
 

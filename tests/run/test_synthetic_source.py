@@ -10,12 +10,12 @@ from wearing import SECOND, capture, of, play
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.faults import Connection, FaultyLine, Heard, faulty_device, hear, parse_faults
 from mmvq_bridge.frames import Ack, Data, Decoder, Hello
-from mmvq_run.records import Kind, parse_opening
-from mmvq_run.sources.reconnect import PortLost
+from mmvq_bridge.stream.reconnect import PortLost
+from mmvq_bridge.stream.records import Kind, parse_opening
+from mmvq_bridge.stream.stop import Stop
+from mmvq_bridge.stream.timed import Missing, Samples
+from mmvq_bridge.stream.wire import WireDecoder
 from mmvq_run.sources.synthetic import heard, open_synthetic
-from mmvq_run.stop import Stop
-from mmvq_run.timed import Missing, Samples
-from mmvq_run.wire import WireDecoder
 
 
 def said(url, speed=None, stop=None):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from mmvq_bridge.frames import Data, Hello, Stat, encode
+from mmvq_bridge.stream.records import END, LOST, MAGIC, Kind, Opening, Record, opened
+from mmvq_bridge.stream.records import encode as encode_record
 from mmvq_run.pipeline import Options, answered
-from mmvq_run.records import END, LOST, MAGIC, Kind, Opening, Record, opened
-from mmvq_run.records import encode as encode_record
 from mmvq_run.session import Session
 
 RATE = 20.0

@@ -6,7 +6,7 @@ from io import FileIO
 from pathlib import Path
 
 from mmvq_bridge.command import BadInput
-from mmvq_run.records import MAGIC, Record, Tick, encode
+from mmvq_bridge.stream.records import MAGIC, Record, Tick, encode
 
 Say = Callable[[str], None]
 

@@ -23,9 +23,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
+from mmvq_bridge.stream.records import printable
 from mmvq_run.events import Event
 from mmvq_run.explain import Piece
-from mmvq_run.records import printable
 from mmvq_run.sinks.live_state import TRACE_S, Stream, Streams
 from mmvq_run.sketch import DOTS_ACROSS, DOTS_UP, bar, braille, signed_bar, sparks, thinned
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from mmvq_bridge.recordings import RecordingFile
-from mmvq_run.records import Record, Tick
+from mmvq_bridge.stream.records import Record, Tick
+from mmvq_bridge.stream.serial_port import read_port
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run.sources.files import open_file, paced
 from mmvq_run.sources.pipe import open_pipe
-from mmvq_run.sources.serial_port import read_port
-from mmvq_run.stop import Stop
 
 BAUD: Final = 115_200  # most boards' own choice
 RECONNECT_S: Final = 30.0

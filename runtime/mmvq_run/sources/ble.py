@@ -22,10 +22,10 @@ from urllib.parse import unquote
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.frames import OP_START, Command, encode
-from mmvq_run.records import Kind, Record, Tick, printable
-from mmvq_run.sources.reconnect import keep_reading, retried
-from mmvq_run.sources.serial_port import READ_S
-from mmvq_run.stop import Stop
+from mmvq_bridge.stream.reconnect import keep_reading, retried
+from mmvq_bridge.stream.records import Kind, Record, Tick, printable
+from mmvq_bridge.stream.serial_port import READ_S
+from mmvq_bridge.stream.stop import Stop
 
 HEARS: Final = "6e400002-b5a3-f393-e0a9-e50e24dcca9e"
 SPEAKS: Final = "6e400003-b5a3-f393-e0a9-e50e24dcca9e"

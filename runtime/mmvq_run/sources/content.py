@@ -5,9 +5,10 @@ from typing import Final
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.frames import Decoder
+from mmvq_bridge.importers.device_file import DEVICE_FILES
 from mmvq_bridge.recordings import is_recording_header
-from mmvq_run.records import MAGIC
-from mmvq_run.wire import columns_of_lines
+from mmvq_bridge.stream.records import MAGIC
+from mmvq_bridge.stream.wire import columns_of_lines
 
 HEAD: Final = 65_536  # bytes that are looked at
 ACCEPTED: Final = (
@@ -15,14 +16,6 @@ ACCEPTED: Final = (
     "and files of GENEActiv, Axivity and ActiGraph devices"
 )
 LONGEST_HEADER: Final = 1000  # bytes of a CSV recording's first line
-GENEACTIV_CSV: Final = b"Device Type,GENEActiv"
-# Files that devices write. The .gt3x of ActiGraph is a zip archive.
-DEVICE_FILES: Final = {
-    b"MD\xfc\x03": "an Axivity file (.cwa)",
-    b"Device Identity": "a GENEActiv file (.bin)",
-    GENEACTIV_CSV: "a GENEActiv CSV",
-    b"PK\x03\x04": "a zip archive, as ActiGraph's .gt3x is",
-}
 
 
 class Content(Enum):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mmvq_bridge.command import BadInput
+from mmvq_bridge.importers.device_file import read_device_file
 from mmvq_bridge.recordings import RecordingFile, parse_recordings
-from mmvq_run.records import END, MAGIC, Kind, Opening, Readable, Record, Tick, opened, read_capture
+from mmvq_bridge.stream.records import END, MAGIC, Kind, Opening, Readable, Record, Tick, opened, read_capture
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run.sources.content import HEAD, Content, tell
-from mmvq_run.sources.device_file import read_device_file
-from mmvq_run.stop import Stop
 
 CHUNK: Final = 4096  # bytes of a raw stream at a time
 

@@ -21,9 +21,9 @@ from typing import Final
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.frames import OP_START, Command, Decoder, Hello, encode
+from mmvq_bridge.stream.records import END, LOST, Kind, Opening, Record, Tick, opened, wall_now
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run.many import Ended, Feed, Put
-from mmvq_run.records import END, LOST, Kind, Opening, Record, Tick, opened, wall_now
-from mmvq_run.stop import Stop
 
 LOOPBACK: Final = "127.0.0.1"
 LONGEST_TOKEN: Final = 256  # characters of its line

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from mmvq_bridge.recordings import RecordingFile
-from mmvq_run.records import END, Kind, Opening, Record, Tick, opened, wall_now
+from mmvq_bridge.stream.records import END, Kind, Opening, Record, Tick, opened, wall_now
+from mmvq_bridge.stream.stop import Stop
 from mmvq_run.sources.content import Content, tell_pipe
 from mmvq_run.sources.files import open_capture, open_recordings, paced
-from mmvq_run.stop import Stop
 
 NAME: Final = "stdin"
 LARGEST_READ: Final = 65_536

@@ -32,11 +32,11 @@ from mmvq_bridge.faults import (
 )
 from mmvq_bridge.frames import OP_START, Command, encode
 from mmvq_bridge.recordings import RATES_HZ
+from mmvq_bridge.stream.reconnect import PortLost
+from mmvq_bridge.stream.records import END, LOST, Kind, Opening, Record, Tick, opened
+from mmvq_bridge.stream.stop import Stop
 from mmvq_bridge.synthetic import motion
-from mmvq_run.records import END, LOST, Kind, Opening, Record, Tick, opened
 from mmvq_run.sources.files import paced
-from mmvq_run.sources.reconnect import PortLost
-from mmvq_run.stop import Stop
 
 SCHEME: Final = "synthetic"
 EXAMPLE: Final = "synthetic://?rate=100&seconds=60&seed=1&fault=drop:0.01"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmvq_run.clock import ClockModel
+from mmvq_bridge.stream.clock import ClockModel
 
 
 def heard(seconds, ppm=0.0, jitter_s=0.0, bursts=(), seed=0, hz=10.0):

@@ -17,9 +17,9 @@ from serial.tools import list_ports
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.frames import OP_START, Command, encode
-from mmvq_run.records import Kind, Record, Tick
-from mmvq_run.sources.reconnect import keep_reading, retried
-from mmvq_run.stop import Stop
+from mmvq_bridge.stream.reconnect import keep_reading, retried
+from mmvq_bridge.stream.records import Kind, Record, Tick
+from mmvq_bridge.stream.stop import Stop
 
 READ_S: Final = 0.1  # a read gives up after that, so that a wish to stop and silence are noticed
 WRITE_S: Final = 1.0

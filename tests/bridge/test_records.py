@@ -4,7 +4,17 @@ import pytest
 from wearing import SECOND, capture, frames, hello, records, signal
 
 from mmvq_bridge.command import BadInput
-from mmvq_run.records import LONGEST_PAYLOAD, MAGIC, Kind, Opening, Record, encode, opened, parse_opening, read_capture
+from mmvq_bridge.stream.records import (
+    LONGEST_PAYLOAD,
+    MAGIC,
+    Kind,
+    Opening,
+    Record,
+    encode,
+    opened,
+    parse_opening,
+    read_capture,
+)
 
 
 def read(data, say=lambda notice: None):

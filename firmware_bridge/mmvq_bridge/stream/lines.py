@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.recordings import LATEST_MS, LIMIT_G, MS2_AT_REST, STANDARD_GRAVITY, counts_per_g
-from mmvq_run.clock import ClockModel
-from mmvq_run.timed import Item, Missing, Notice, Samples, Wearer
+from mmvq_bridge.stream.clock import ClockModel
+from mmvq_bridge.stream.timed import Item, Missing, Notice, Samples, Wearer
 
 LONGEST_LINE: Final = 200  # characters; four numbers of full precision need about 100
 LISTEN_S: Final = 5.0  # of arrival before a rate is believed: 1 % at the jitter of USB

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol, TypeVar
 
 from mmvq_bridge.command import Failed
-from mmvq_run.records import END, LOST, Kind, Opening, Record, Tick, opened, wall_now
-from mmvq_run.stop import Stop
+from mmvq_bridge.stream.records import END, LOST, Kind, Opening, Record, Tick, opened, wall_now
+from mmvq_bridge.stream.stop import Stop
 
 FIRST_WAIT_S: Final = 0.2  # before a lost line is tried again; doubled up to
 LONGEST_WAIT_S: Final = 1.0  # so that events come again two seconds after the line is back

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from mmvq_bridge.frames import FLAG_OVERRUN, FLAG_SATURATED, Data, Frame, Hello, Stat
 from mmvq_bridge.recordings import LIMIT_G
-from mmvq_run.clock import ClockModel
-from mmvq_run.timed import Item, Missing, Notice, Samples, Temperature, Wearer
+from mmvq_bridge.stream.clock import ClockModel
+from mmvq_bridge.stream.timed import Item, Missing, Notice, Samples, Temperature, Wearer
 
 WRAP: Final = 2**32  # t_us
 SEQUENCE_WRAP: Final = 2**16

@@ -1,4 +1,4 @@
-"""Recordings as devices write them, told by their first bytes (`content.DEVICE_FILES`), all in g.
+"""Recordings as devices write them, told by their first bytes (`DEVICE_FILES`), all in g.
 
     GENEActiv .bin    59 lines of header, then pages of 300 samples in hex, each with its time
     Axivity .cwa      1024 bytes of header, then blocks of 512 bytes, each with its time
@@ -31,9 +31,16 @@ import numpy.typing as npt
 
 from mmvq_bridge.command import BadInput
 from mmvq_bridge.recordings import LIMIT_G, RATES_HZ, Floats, Recording, RecordingFile
-from mmvq_run.records import printable
-from mmvq_run.sources.content import DEVICE_FILES, GENEACTIV_CSV
+from mmvq_bridge.stream.records import printable
 
+GENEACTIV_CSV: Final = b"Device Type,GENEActiv"
+# Files that devices write. The .gt3x of ActiGraph is a zip archive.
+DEVICE_FILES: Final = {
+    b"MD\xfc\x03": "an Axivity file (.cwa)",
+    b"Device Identity": "a GENEActiv file (.bin)",
+    GENEACTIV_CSV: "a GENEActiv CSV",
+    b"PK\x03\x04": "a zip archive, as ActiGraph's .gt3x is",
+}
 OFF: Final = 0.001  # of the rate: from here on it is said; nobody notices less
 LONGEST_DAYS: Final = 366.0  # batteries last two months; beyond a year a clock was set, and the gap is none
 STEADY: Final = 0.04  # of a page's or block's time: an AX3 is up to 3 % off; a longer way to the next stamp is a gap
@@ -41,7 +48,7 @@ PIECE: Final = 1 << 20  # bytes of a CSV at a time
 MOST_HEADER_LINES: Final = 200  # of a CSV; GENEActiv writes 100
 LEAST_MEMORY: Final = 6 << 30  # bytes of addresses for actfast: a .gt3x takes 4 GB of them and hardly uses any
 BYTES_A_SAMPLE: Final = 8 + 3 * 4  # ns and xyz, as `send_samples` sends them
-CHILD: Final = "import sys; from mmvq_run.sources.device_file import send_samples; send_samples(sys.argv[1])"
+CHILD: Final = "import sys; from mmvq_bridge.importers.device_file import send_samples; send_samples(sys.argv[1])"
 # What the three formats call the same thing in actfast's metadata.
 DEVICE_KEYS: Final = ("Device Type", "hardware_type")
 SERIAL_KEYS: Final = ("Device Unique Serial Code", "device_id", "Serial Number")

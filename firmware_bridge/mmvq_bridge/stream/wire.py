@@ -7,9 +7,9 @@ it is said once and counted.
 from typing import Final
 
 from mmvq_bridge.frames import Decoder
-from mmvq_run.decode import FrameTimer
-from mmvq_run.lines import LineTimer, parse_line
-from mmvq_run.timed import Item, Notice
+from mmvq_bridge.stream.decode import FrameTimer
+from mmvq_bridge.stream.lines import LineTimer, parse_line
+from mmvq_bridge.stream.timed import Item, Notice
 
 LINES_TO_BELIEVE: Final = 3
 NOISE_BYTES: Final = 4096  # eight of the longest frames: whoever speaks the protocol has been understood by then
