@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 
 class BadInput(Exception):
@@ -24,6 +24,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise BadInput instead of printing the usage."""
         raise BadInput(f"{message}; see {self.prog} --help")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # what subcommands are added to
 
 
 def run_command(name: str, work: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
