@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from mmvq_bridge.stream.records import Opening
 from mmvq_bridge.stream.timed import Missing, Wearer
+from mmvq_bridge.wear import Worn
 from mmvq_run.judge import Verdict
-from mmvq_run.wear import Worn
 
 VERSION: Final = 1
 DECIMALS: Final = 4

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mmvq_bridge.stream.timed import Wearer
+from mmvq_bridge.wear import WearDetector, Worn
 from mmvq_run import events
 from mmvq_run.events import Event
 from mmvq_run.explain import SHOWN, in_words, pieces_for, reasons
@@ -18,7 +19,6 @@ from mmvq_run.model import Floats as Floats32
 from mmvq_run.model import Prediction
 from mmvq_run.signal import GridSamples, Resampler, Window, Windower
 from mmvq_run.signal.resample import HALF_WIDTH_PERIODS, Floats
-from mmvq_run.wear import WearDetector, Worn
 
 TOP: Final = 3  # labels in an event
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmvq_run.wear import WearDetector, Worn
+from mmvq_bridge.wear import WearDetector, Worn
 
 HZ = 10
 UPRIGHT = (0.0, 0.0, 1.0)  # g
