@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WISDM ?= ../shared/data/wisdm_watch
 PACKAGED := runtime/mmvq_run/packaged
 
-.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-distillation bench-search bench-accuracy bench-explanation bench-latency bench-endurance bench-live bench-fuzz bench-ablation ablation bench-fresh-clone
+.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-distillation bench-search bench-accuracy bench-explanation bench-robustness bench-latency bench-endurance bench-live bench-fuzz bench-ablation ablation bench-fresh-clone
 
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
@@ -68,6 +68,10 @@ bench-accuracy: $(VENV)/.bench   ## the student and whatever one would use inste
 
 bench-explanation: $(VENV)/.export  ## whether reasons are true, of the models that bench-accuracy left (minutes)
 	$(BIN)/python benchmarks/explanation.py $(dir $(WISDM))
+	$(BIN)/python scripts/make_benchmarks_page.py
+
+bench-robustness: $(VENV)/.export   ## activities that nobody taught the student (hours; goes on if stopped)
+	$(BIN)/python benchmarks/robustness.py $(dir $(WISDM))
 	$(BIN)/python scripts/make_benchmarks_page.py
 
 bench-latency: $(VENV)/.export   ## what files weigh and how long a call takes (minutes, on an idle machine)

@@ -27,7 +27,7 @@ from mmvq_export.quantize import quiet_root
 from mmvq_export.trace import OPSET, strip
 from mmvq_train.config import Axis
 from mmvq_train.data import SLID_DEG, WindowSet, mixtures, slid
-from mmvq_train.fitting import Batch, Stage, fit
+from mmvq_train.fitting import Batch, Stage, device_of, fit
 from mmvq_train.rundir import restore, save_module
 from mmvq_train.teachers.wrn import WideResNet
 
@@ -120,15 +120,16 @@ class NetStage(Stage):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Labels and answers of the batch; labels of as many mixtures."""
-        x, labels = batch.x, [(batch.y, torch.ones(len(batch.y)))]
+        x, device = batch.x, batch.x.device
+        labels = [(batch.y, torch.ones(len(batch.y), device=device))]
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
         if self.recipe.forearm is not None:
             x = slid(x, self.recipe.forearm, SLID_DEG["copies"], generator)
         if self.recipe.mixed:
             rows = torch.randint(len(self.data), (len(batch.y),))
             more, share, other = mixtures(self.data.x[rows], generator, self.recipe.forearm)
-            x = torch.cat([x, more])
-            labels += [(self.data.y[rows], share), (self.data.y[rows][other], 1 - share)]
+            x, share, y = torch.cat([x, more.to(device)]), share.to(device), self.data.y[rows]
+            labels += [(y.to(device), share), (y[other].to(device), 1 - share)]
         said = self.net(x)  # plain and mixed at once: both make the batch's normalisation
         plain, rest = said.split([len(batch.y), len(x) - len(batch.y)])
         losses = [
@@ -136,7 +137,8 @@ class NetStage(Stage):
             for logits, (y, weight) in zip([plain, rest, rest], labels, strict=False)
         ]
         if self.answers is not None:
-            told = F.kl_div(plain.log_softmax(-1), self.answers[batch.row], reduction="batchmean")
+            wanted = self.answers[batch.row.cpu()].to(device)
+            told = F.kl_div(plain.log_softmax(-1), wanted, reduction="batchmean")
             losses[0] = (1 - self.recipe.distil) * losses[0] + self.recipe.distil * told
         loss = torch.stack(losses).sum()
         self.note(loss=loss.detach())
@@ -150,9 +152,11 @@ def trained(
     torch.manual_seed(seed)
     net, path = Net(name, classes), run / "net.safetensors"
     if not restore(net, path):
-        fit(NetStage(net, data, recipe, seed, answers), "net", run, "cpu", AVERAGED, "bf16-mixed")
+        fit(NetStage(net, data, recipe, seed, answers), "net", run, "auto", AVERAGED, "bf16-mixed")
         # Averaged weights have other statistics than those that the last steps left.
-        torch.optim.swa_utils.update_bn(data.x.split(256), net)
+        device = device_of("auto")
+        torch.optim.swa_utils.update_bn(data.x.split(256), net.to(device), device)
+        net.cpu()
         save_module(net, path, {"net": name})
     return net.eval()
 

@@ -16,8 +16,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = """\
 # The student beside what one would use instead
 
-Written by `scripts/make_benchmarks_page.py` from what is there of `accuracy.json`, `explanation.json`, `latency.json`
-and `search.json` in `benchmarks/results/`; each file says machine, versions, commit and date.
+Written by `scripts/make_benchmarks_page.py` from what is there of `accuracy.json`, `explanation.json`,
+`robustness.json`, `latency.json` and `search.json` in `benchmarks/results/`; each file says machine, versions, commit
+and date.
 """
 ACCURACY = """
 ## Accuracy
@@ -44,6 +45,13 @@ The student's as its int8 file gives them; WRN16-1's as found afterwards, over t
   beside that of three random pieces as long. **won**: share of windows in which the named ones cost more.
   **correlation** of what a piece is said to count with what taking it away costs.
 - Occlusion asks the net once a piece, and measures nearly what deletion does: it is a bound, not a rival.
+
+"""
+ROBUSTNESS = """
+## Activities that nobody taught it
+Three activities are left out of training and calibration, in turn; the people of fold 0 are tested, all their windows.
+**AUROC** of telling the left-out activities' windows from the others: of the unknown score, beside one minus the
+largest probability. **told unknown**: share of windows over the threshold that held-out training people set.
 
 """
 LATENCY = """
@@ -82,7 +90,10 @@ LEAST_SHARE = 0.02  # of a call's time: kinds of node under it are not named
 def main() -> None:
     """Write the page of the results that are there."""
     found = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
-    sections = {"accuracy": _accuracy, "explanation": _explanation, "latency": _latency, "search": _search}
+    sections = {
+        "accuracy": _accuracy, "explanation": _explanation, "robustness": _robustness, "latency": _latency,
+        "search": _search,
+    }
     page = PAGE + "".join(tell(found[name]) for name, tell in sections.items() if name in found)
     with atomic(ROOT / "docs" / "benchmarks.md") as part:
         part.write_text(page, encoding="utf-8")
@@ -133,6 +144,19 @@ def _explanation(found: dict[str, Any]) -> str:
             for what, value in rows["mmvq"].items() if what != "folds" and not what.startswith("deletion")
         ]
         text += f"\n### {NAMES[name]}\n{_table(head, lines)}\n{_table(['mmvq', ''], rest)}"
+    return text
+
+
+def _robustness(found: dict[str, Any]) -> str:
+    """Every turn, and the mean of all."""
+    text = ROBUSTNESS
+    head = ["left out", "AUROC", "largest probability", "told unknown of the left-out", "of the others"]
+    figures = ("auroc", "auroc_of_largest_probability", "flagged_of_unknown", "flagged_of_known")
+    for name, mean in found["data"].items():
+        turns = mean["turns"]
+        named = [(", ".join(turn["left_out"]), turn) for turn in turns] + [(f"mean of {len(turns)} turns", mean)]
+        lines = [[what, *(short(turn[figure]) for figure in figures)] for what, turn in named]
+        text += f"\n### {NAMES[name]}\n{_table(head, lines)}"
     return text
 
 

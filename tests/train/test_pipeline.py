@@ -226,6 +226,13 @@ def test_a_directory_that_holds_a_run_is_not_written_into(tiny_run: Path, quick:
     assert digest(tiny_run / "config.yaml") == before
 
 
+def test_a_gpu_that_is_not_there_is_refused_before_there_is_a_run(command, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    ended = command(main, "--accelerator", "gpu", "--out", tmp_path / "run")
+    assert ended.status == 2 and "torch sees no GPU here" in ended.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_truncated_stage_is_refused_by_name(tiny_run: Path, command, tmp_path: Path):
     run = copied(tiny_run, tmp_path)
     path = run / "codebook.safetensors"

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from mmvq_bridge.command import BadInput
+from mmvq_bridge.importers.ts_files import read_ts
 from mmvq_train.config import Config
 from mmvq_train.vqshape import read_sources
 from mmvq_train.vqshape.cli import main
 from mmvq_train.vqshape.series import interpolate
 from mmvq_train.vqshape.sources import all_series
-from mmvq_train.vqshape.ts_files import read_pair, read_ts
+from mmvq_train.vqshape.ts_files import read_pair
 
 UEA = Path(__file__).parents[3] / "shared" / "data" / "uea_motion"  # beside the checkout, where there is one
 OPTIONS = (
@@ -63,6 +64,7 @@ def test_a_gzipped_ts_file_is_told_by_its_content(tmp_path: Path):
     [
         ("1,2,3:4,5,6:Up", "1,2,3:4,?,6:Up", 8, "a missing value"),
         ("1,2,3:4,5,6:Up", "1,2,3:4,NaN,6:Up", 8, "missing or not finite"),
+        ("1,2,3:4,5,6:Up", "1,2,3:4,1e99,6:Up", 8, "missing or not finite"),
         ("1,2,3:4,5,6:Up", "1,2,3:4,x,6:Up", 8, "a sample that is no number"),
         ("1,2,3:4,5,6:Up", "1,2,3:4,5:Up", 8, "dimensions of unequal length"),
         ("1,2,3:4,5,6:Up", "1,2,3:4,5,6:Left", 8, "label 'Left' is none of those"),

@@ -11,6 +11,7 @@ from mmvq_bridge.command import BadInput, Parser, run_command, say
 from mmvq_train import __version__
 from mmvq_train.config import PRESETS, Config, Preset
 from mmvq_train.data import load_dataset
+from mmvq_train.fitting import device_of
 from mmvq_train.pipeline import train
 from mmvq_train.rundir import mark_latest, resume_run, start_run
 from mmvq_train.text import checked_size, embeddings_beside, label_phrases, resolve_bank
@@ -38,9 +39,11 @@ def _work(argv: Sequence[str]) -> None:
     config, resumed = parse(argv)
     if resumed:
         config, run = resume_run(resumed)
+        device_of(config.accelerator)
         data = load_dataset(config)
     else:
         config.check()
+        device_of(config.accelerator)  # refuses a GPU that is not there
         data = load_dataset(config)
         bank, _ = resolve_bank(config.bank, data.labels)  # unusable data or bank: known before there is a directory
         checked_size(config.codebook.actions, len(bank.activities))

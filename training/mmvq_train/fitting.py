@@ -104,6 +104,13 @@ class Stage(L.LightningModule):
         self.log_dict(dict(values), on_step=False, on_epoch=True, prog_bar=True, batch_size=1)
 
 
+def device_of(accelerator: Accelerator) -> torch.device:
+    """Where `fit` trains. Raises BadInput if that is to be a GPU and there is none."""
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise BadInput("--accelerator gpu: torch sees no GPU here; leave it out, or install a torch that does")
+    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
 def fit(
     stage: Stage, name: str, run: Path, accelerator: Accelerator, average: float = 0.0,
     precision: Precision = "32-true",

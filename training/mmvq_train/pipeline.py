@@ -22,7 +22,7 @@ from mmvq_train.compare import compare
 from mmvq_train.config import Config, TeacherSpec
 from mmvq_train.data import Dataset
 from mmvq_train.evaluate import ablation_rows, codebook_figures, explanation_figures, judge
-from mmvq_train.fitting import fit
+from mmvq_train.fitting import device_of, fit
 from mmvq_train.names import associations, describe_codes
 from mmvq_train.report import write_report
 from mmvq_train.rundir import restore, save_module, write_calibration, write_json
@@ -177,7 +177,8 @@ def _lessons(config: Config, x: Tensor, teachers: dict[str, Teacher], known: dic
     copies = copies_of(x, config.student, config.seed)
     for name, teacher in teachers.items():
         if name not in known:
-            known[name] = knowledge_of(teacher, copies, _views(config))
+            known[name] = knowledge_of(teacher.to(device_of(config.accelerator)), copies, _views(config))
+            teacher.cpu()
     return Lessons(copies, [known[name] for name in teachers])
 
 

@@ -76,6 +76,11 @@ def read_device_file(path: str) -> RecordingFile:
     A file that is cut short or damaged in places gives what can be read, with a notice. BadInput if nothing can be,
     if the reader is not installed, or if there is no such file.
     """
+    return read_dated_device_file(path)[0]
+
+
+def read_dated_device_file(path: str) -> tuple[RecordingFile, float]:
+    """The same, and the device's clock at the recording's start, in seconds since 1970 (in its own time zone)."""
     try:
         with Path(path).open("rb") as file:
             if not Path(path).is_file():
@@ -88,7 +93,8 @@ def read_device_file(path: str) -> RecordingFile:
     name = next((name for magic, name in DEVICE_FILES.items() if head.startswith(magic)), None)
     if name is None:
         raise BadInput(f"{path}: no file of a GENEActiv, an Axivity or an ActiGraph")
-    return _recording(samples or _of_actfast(path, name), path, name)
+    samples = samples or _of_actfast(path, name)
+    return _recording(samples, path, name), float(samples.ns[0]) / 1e9
 
 
 def send_samples(path: str) -> None:

@@ -22,7 +22,7 @@ from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.losses import action_loss
 from mmvq_train.config import Config
 from mmvq_train.data import WindowSet
-from mmvq_train.fitting import Batch, Stage
+from mmvq_train.fitting import Batch, Stage, device_of
 from mmvq_train.pieces import LaidInTime
 from mmvq_train.student.methods import Method, Seen, make_method
 from mmvq_train.student.model import Student, make_student
@@ -64,6 +64,7 @@ class StudentStage(Stage):
         self.student = make_student(config, classes, membership.shape[1])
         self.student.adopt(codebook)
         follow(self.student, codebook, data.x, s.follow, config.seed)
+        self.student.to(device_of(config.accelerator))
         self.tokens = tokens_of(self.student, lessons.copies)
         self.mixed = mixed_of(self.student, data.x, s.mixed, config.seed, s.forearm) if s.mixed else None
         # In a tuple, so that what is frozen is neither trained nor checkpointed with the student.

@@ -73,12 +73,13 @@ def copies_of(x: Tensor, recipe: StudentConfig, seed: int) -> list[Tensor]:
 
 @torch.no_grad()
 def tokens_of(student: Student, copies: Sequence[Tensor]) -> Tokens:
-    """As the student's map and frozen codes have them."""
+    """As the student's map and frozen codes have them; made where the student is, kept on the CPU."""
     codes, attributes = [], []
     for x in copies:
-        parts = [student.tokens(student.pieces.joined(part)) for part in x.split(WINDOWS_AT_ONCE)]
-        codes.append(torch.cat([c.to(torch.int16) for c, _ in parts]))
-        attributes.append(torch.cat([a.half() for _, a in parts]))
+        windows = (part.to(student.bias.device) for part in x.split(WINDOWS_AT_ONCE))
+        parts = [student.tokens(student.pieces.joined(part)) for part in windows]
+        codes.append(torch.cat([c.to(torch.int16).cpu() for c, _ in parts]))
+        attributes.append(torch.cat([a.half().cpu() for _, a in parts]))
     return Tokens(torch.stack(codes), torch.stack(attributes))
 
 

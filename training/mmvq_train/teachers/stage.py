@@ -129,9 +129,11 @@ class Knowledge:
 
 @torch.no_grad()
 def knowledge_of(teacher: Teacher, copies: Sequence[Tensor], cache: Path | None = None, size: int = 256) -> Knowledge:
-    """Run a teacher over copies of windows, (N, W, 3) each. Features are averaged down to 16 positions."""
+    """Run a teacher, where it is, over copies of windows, (N, W, 3) each; what it says is kept on the CPU. Features are
+    averaged down to 16 positions."""
     teacher.eval()
-    every = [[_known(teacher, part) for part in teacher.draw(x, cache).split(size)] for x in copies]
+    device = next(teacher.parameters()).device
+    every = [[_known(teacher, part.to(device)) for part in teacher.draw(x, cache).split(size)] for x in copies]
     logits, tokens, pooled = (_stacked(every, i) for i in range(3))
     return Knowledge(logits, tokens, pooled, teacher.classifier())
 
@@ -144,4 +146,4 @@ def _known(teacher: Teacher, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     logits, features = teacher(drawn)
     last = features[-1]
     small = F.adaptive_avg_pool1d(last, POSITIONS) if last.dim() == 3 else F.adaptive_avg_pool2d(last, 4)
-    return logits, small.flatten(2).transpose(1, 2).half(), teacher.pooled(features).half()
+    return logits.cpu(), small.flatten(2).transpose(1, 2).half().cpu(), teacher.pooled(features).half().cpu()

@@ -13,6 +13,7 @@ from mmvq_bridge.command import BadInput, Parser, run_command, say
 from mmvq_bridge.files import atomic
 from mmvq_train import __version__
 from mmvq_train.config import Accelerator, Config
+from mmvq_train.fitting import device_of
 from mmvq_train.rundir import write_json
 from mmvq_train.vqshape.complete import forecast_errors, imputation_errors
 from mmvq_train.vqshape.config import PRESETS, Recipe, VQShapeConfig, dials
@@ -233,10 +234,7 @@ def _tokenize(arguments: argparse.Namespace) -> None:
 
 
 def _model(arguments: argparse.Namespace) -> VQShape:
-    model = load_vqshape(arguments.model)
-    if arguments.accelerator == "gpu" and not torch.cuda.is_available():
-        raise BadInput("--accelerator gpu: torch sees no GPU here; leave it out, or install a torch that does")
-    return model.cuda() if arguments.accelerator != "cpu" and torch.cuda.is_available() else model
+    return load_vqshape(arguments.model).to(device_of(arguments.accelerator))
 
 
 def _sources(arguments: argparse.Namespace) -> list[Source]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmvq_bridge.command import BadInput, say
 from mmvq_train.config import Accelerator
-from mmvq_train.fitting import lightning_quiet, resumable
+from mmvq_train.fitting import device_of, lightning_quiet, resumable
 from mmvq_train.rundir import fill, load_module, save_module, write_json
 from mmvq_train.vqshape.config import Recipe, VQShapeConfig, config_from, differing
 from mmvq_train.vqshape.model import VQShape
@@ -47,14 +47,12 @@ def pretrain(
     config.check()
     recipe.check()
     _check_series(series)
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise BadInput("--accelerator gpu: torch sees no GPU here; leave it out, or install a torch that does")
+    device = device_of(accelerator)
     _begin(run, config, recipe, series, seed)
     if (run / MODEL).exists():
         return load_vqshape(run)
     stage = Pretraining(config, recipe, series.float(), seed)
-    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    automatic = "bf16-mixed" if on_gpu else "32-true"
+    automatic = "bf16-mixed" if device.type == "cuda" else "32-true"
     _fit(
         stage,
         run / "log",
