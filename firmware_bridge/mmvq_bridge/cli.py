@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mmvq_bridge import __version__
 from mmvq_bridge.command import Parser, run_command
-from mmvq_bridge.commands import simulate
+from mmvq_bridge.commands import check, import_files, record, simulate
 
 PROG = "mmvq-bridge"
 
@@ -19,7 +19,7 @@ def _work(argv: Sequence[str]) -> int:
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (simulate,):
+    for module in (check, import_files, record, simulate):
         module.add_to(commands)
     arguments = parser.parse_args(argv)
     status: int = arguments.work(arguments)

@@ -1,4 +1,3 @@
-import binascii
 import json
 from dataclasses import astuple
 from pathlib import Path
@@ -9,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmvq_bridge import cobs
 from mmvq_bridge.frames import (
     Ack,
     Command,
@@ -24,7 +22,7 @@ from mmvq_bridge.frames import (
     encode,
 )
 
-GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())["vectors"]
+GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
 TYPES: dict[int, type[Frame]] = {1: Hello, 2: Data, 3: Stat, 4: Ping, 5: Pong, 6: Command, 7: Ack}
 
 u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
@@ -55,13 +53,25 @@ def broken_and_then(piece: bytes) -> tuple[int, list[Frame]]:
     return decoder.bad_frames, got
 
 
-@pytest.mark.parametrize("vector", GOLDEN, ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", GOLDEN["vectors"], ids=lambda vector: vector["name"])
 def test_golden_vectors_hold_both_ways(vector: dict[str, Any]) -> None:
     wire, frame = bytes.fromhex(vector["frame"]), golden_frame(vector["fields"])
     assert encode(frame) == wire
     decoder = Decoder()
     assert decoder.feed(wire) == [frame]
     assert decoder.bad_frames == 0
+
+
+@pytest.mark.parametrize("vector", GOLDEN["accepted"], ids=lambda vector: vector["name"])
+def test_golden_frames_in_another_form_are_decoded_and_not_encoded_so(vector: dict[str, Any]) -> None:
+    wire, frame = bytes.fromhex(vector["frame"]), golden_frame(vector["fields"])
+    assert Decoder().feed(wire) == [frame]
+    assert len(encode(frame)) < len(wire)
+
+
+@pytest.mark.parametrize("vector", GOLDEN["refused"], ids=lambda vector: vector["name"])
+def test_golden_pieces_that_are_no_frame_are_counted_once_and_dropped(vector: dict[str, Any]) -> None:
+    assert broken_and_then(bytes.fromhex(vector["frame"])[:-1]) == (1, [Ping(7)])
 
 
 @given(frames)
@@ -93,14 +103,16 @@ def test_after_noise_the_next_zero_brings_the_frames_back(noise: bytes, sent: li
 
 
 def test_no_single_flipped_bit_gives_a_frame_that_was_not_sent() -> None:
-    for vector in GOLDEN:
+    for vector in GOLDEN["vectors"]:
         wire = bytes.fromhex(vector["frame"])
         for bit in range(8 * len(wire)):
             hurt = bytearray(wire)
             hurt[bit // 8] ^= 1 << bit % 8
             decoder = Decoder()
-            assert decoder.feed(bytes(hurt) + b"\0") == []
-            assert decoder.bad_frames >= 1
+            got = decoder.feed(bytes(hurt) + b"\0")
+            # A closing zero that turns into 01 may leave the frame that was sent, in the longer form.
+            assert got in ([], [golden_frame(vector["fields"])] if hurt[-1] else [])
+            assert got or decoder.bad_frames >= 1
 
 
 # Derandomised: 16 bits of CRC let one of 65536 wild changes through, and a test must not fail by lot.
@@ -123,52 +135,14 @@ def test_flipped_lost_and_added_bytes_give_no_frame_that_was_not_sent(sent: list
     assert len(got) == len(sent) or decoder.bad_frames > 0
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        pytest.param(b"\x08" + bytes(4), id="unknown type"),
-        pytest.param(b"\x00", id="type zero"),
-        pytest.param(b"\x04" + bytes(3), id="PING too short"),
-        pytest.param(b"\x04" + bytes(5), id="PING too long"),
-        pytest.param(b"\x02" + bytes(7), id="DATA without its head"),
-        pytest.param(b"\x02" + bytes(7) + b"\x00", id="DATA of no samples"),
-        pytest.param(b"\x02" + bytes(7) + b"\x02" + bytes(6), id="DATA of fewer samples than it says"),
-        pytest.param(b"\x02" + bytes(7) + b"\x51" + bytes(6 * 81), id="DATA of 81 samples"),
-    ],
-)
-def test_a_frame_with_a_right_crc_and_a_wrong_form_is_counted_once_and_dropped(payload: bytes) -> None:
-    crc = binascii.crc_hqx(payload, 0xFFFF).to_bytes(2, "little")
-    assert broken_and_then(cobs.encode(payload + crc)) == (1, [Ping(7)])
-
-
-@pytest.mark.parametrize(
-    "piece",
-    [
-        pytest.param(b"\x01", id="nothing in it"),
-        pytest.param(b"\x02\x11", id="shorter than a CRC"),
-        pytest.param(encode(Ping(1))[:-1][:-1], id="cut off"),
-        pytest.param(encode(Ping(1))[3:-1], id="joined in the middle"),
-        pytest.param(b"\x05" * 513, id="too long"),
-        pytest.param(b"\x05" * 100_000, id="far too long"),
-    ],
-)
-def test_a_broken_piece_is_counted_once_and_decoding_resumes_after_it(piece: bytes) -> None:
-    assert broken_and_then(piece) == (1, [Ping(7)])
+def test_a_piece_without_an_end_is_counted_once_however_long_it_is() -> None:
+    assert broken_and_then(b"\x05" * 100_000) == (1, [Ping(7)])
 
 
 def test_an_empty_frame_is_nothing() -> None:
     decoder = Decoder()
     assert decoder.feed(b"\0\0" + encode(Ping(1)) + b"\0\0" + encode(Ping(2))) == [Ping(1), Ping(2)]
     assert decoder.bad_frames == 0
-
-
-def test_a_frame_in_the_longer_form_of_cobs_is_decoded_too() -> None:
-    samples = np.full((80, 3), 0x0101, np.int16)
-    samples[37, 2] = 1  # its zero byte leaves exactly 254 bytes behind it, to the end of the CRC
-    data = Data(1, 0x0101, 0x01010101, samples)
-    piece = encode(data)[:-1]
-    assert piece[-255] == 0xFF
-    assert decode(piece + b"\x01") == decode(piece) == data
 
 
 def test_the_decoder_keeps_no_more_than_a_frame() -> None:

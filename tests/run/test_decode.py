@@ -144,6 +144,29 @@ def test_a_loss_that_stat_tells_before_time_shows_it_counts_once():
     assert missing(told) == [(5, "overrun")]
 
 
+def test_a_loss_that_time_shows_right_after_a_stat_is_not_told_again_by_the_next():
+    told, _ = timed([
+        hello(), data(0, 0, still(10)), stat(0), data(1, 750_000, still(10), flags=1), data(2, 1_250_000, still(10)),
+        stat(5), data(3, 1_750_000, still(10)),
+    ])
+    assert missing(told) == [(5, "overrun")]
+
+
+def test_a_loss_on_the_line_does_not_hide_what_the_next_stat_tells():
+    told, _ = timed([
+        hello(), data(0, 0, still(10)), stat(0), data(2, 1_000_000, still(10)), data(3, 1_500_000, still(10)), stat(4),
+        data(4, 2_000_000, still(10)),
+    ])
+    assert missing(told) == [(10, "sequence"), (4, "overrun")]
+
+
+def test_a_rate_that_changes_is_no_loss():
+    slow, fast = frames(still(20)), frames(still(50), start_us=1_000_000, first_seq=2, rate=50.0)
+    told, _ = timed([hello(), *slow, hello(rate=50.0), *fast])
+    assert missing(told) == []
+    assert np.allclose(times(told), [*np.arange(20) / RATE, *(1 + np.arange(50) / 50)])
+
+
 @pytest.mark.parametrize("arrival", [True, False])
 def test_a_frame_with_a_wrong_time_that_its_crc_did_not_catch_is_left_out_and_nothing_else(arrival):
     pieces = frames(still(100))

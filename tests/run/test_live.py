@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import select
 import signal as signals
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import termios
 import threading
 import time
 import tty
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import numpy as np
@@ -19,6 +20,8 @@ import pytest
 import serial
 from wearing import frames, hello, of, parsed, signal, write_csv
 
+from mmvq_bridge.frames import OP_START, Command, encode
+from mmvq_bridge.link import BOOT_DELAY_S
 from mmvq_bridge.stream import serial_port
 from mmvq_bridge.stream.stop import Stop
 from mmvq_run import stream
@@ -37,16 +40,14 @@ class Board:
         link.symlink_to(self.port)
         os.close(slave)
 
-    def wait_for_start(self):
-        """COMMAND start tells that the reader has opened the port."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                if os.read(self.master, 100):
-                    return
-            except OSError:
-                time.sleep(0.02)  # nobody has it open yet
-        raise AssertionError("nobody opened the port")
+    def wait_until_open(self):
+        """A reader has the port open, and has emptied its buffer (pyserial does)."""
+        poll, deadline = select.poll(), time.monotonic() + 20
+        poll.register(self.master, 0)
+        while poll.poll(0):  # hung up: nobody has it open yet
+            assert time.monotonic() < deadline, "nobody opened the port"
+            time.sleep(0.02)
+        time.sleep(BOOT_DELAY_S)
 
     def send(self, *pieces):
         for piece in pieces:
@@ -135,7 +136,7 @@ def test_a_device_unplugged_for_good_is_flushed_ended_and_a_failure(tmp_path, mo
     link = tmp_path / "port"
     board = Board(link)
     with running("--port", link, "--reconnect", "0.3", model=model_path) as process:
-        board.wait_for_start()
+        board.wait_until_open()
         board.send(hello(), *frames(WALK))
         board.unplug()
         status, out, err = ended(process)
@@ -150,11 +151,11 @@ def test_a_device_that_comes_back_goes_on_and_its_replay_is_the_same(tmp_path, m
     link, capture = tmp_path / "port", tmp_path / "c.mmvqcap"
     board = Board(link)
     with running("--port", link, "--reconnect", "20", "--record", capture, model=model_path) as process:
-        board.wait_for_start()
+        board.wait_until_open()
         board.send(hello(boot=1), *frames(WALK))
         board.unplug()
         board = Board(link)
-        board.wait_for_start()
+        board.wait_until_open()
         board.send(hello(boot=2), *frames(WALK))
         time.sleep(0.5)
         process.send_signal(signals.SIGINT)
@@ -173,7 +174,7 @@ def test_a_wish_to_stop_flushes_and_ends(tmp_path, model_path, number):
     link, capture = tmp_path / "port", tmp_path / "c.mmvqcap"
     board = Board(link)
     with running("--port", link, "--record", capture, model=model_path) as process:
-        board.wait_for_start()
+        board.wait_until_open()
         board.send(hello(), *frames(WALK))
         time.sleep(0.5)
         process.send_signal(number)
@@ -190,7 +191,7 @@ def test_a_device_that_sends_noise_is_said_and_does_no_harm(tmp_path, model_path
     link = tmp_path / "port"
     board = Board(link)
     with running("--port", link, "--reconnect", "0", model=model_path) as process:
-        board.wait_for_start()
+        board.wait_until_open()
         board.send(np.random.default_rng(0).bytes(9000))
         board.send(b"\0", hello(), *frames(WALK))
         board.unplug()
@@ -201,11 +202,35 @@ def test_a_device_that_sends_noise_is_said_and_does_no_harm(tmp_path, model_path
     assert events[-1]["windows"] == 21 and events[-1]["bad_frames"] > 0
 
 
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [([hello(), *frames(WALK)], encode(Command(OP_START, 0))), ([b"0.1,0.2,0.9\r\n"] * 600, b"")],
+    ids=["protocol", "lines"],
+)
+def test_a_device_that_speaks_the_protocol_is_asked_to_start_and_a_board_that_prints_lines_nothing(
+    said, answer, tmp_path, model_path
+):
+    link = tmp_path / "port"
+    board = Board(link)
+    os.set_blocking(board.master, False)
+    with running("--port", link, model=model_path) as process:
+        board.wait_until_open()
+        board.send(*said)
+        time.sleep(0.5)
+        process.send_signal(signals.SIGINT)
+        process.communicate(timeout=20)
+    heard = b""
+    with suppress(BlockingIOError, OSError):
+        heard = os.read(board.master, 100)
+    os.close(board.master)
+    assert heard == answer
+
+
 def test_a_capture_of_a_killed_run_can_be_replayed(tmp_path, model_path, run):
     link, capture = tmp_path / "port", tmp_path / "c.mmvqcap"
     board = Board(link)
     with running("--port", link, "--record", capture, model=model_path) as process:
-        board.wait_for_start()
+        board.wait_until_open()
         board.send(hello(), *frames(WALK))
         time.sleep(0.5)
         process.kill()
@@ -226,14 +251,14 @@ def test_a_port_that_is_renumbered_is_found_again_by_its_stable_name(tmp_path, m
     boards = [board]
 
     def play():
-        boards[0].wait_for_start()
+        boards[0].wait_until_open()
         boards[0].send(hello(), *frames(WALK)[:20])
         boards[0].unplug()
         (tmp_path / "ttyUSB0").unlink()
         (by_id / "usb-board").unlink()
         boards.append(Board(tmp_path / "ttyUSB1"))
         (by_id / "usb-board").symlink_to(boards[1].port)
-        boards[1].wait_for_start()
+        boards[1].wait_until_open()
         boards[1].send(hello(), *frames(WALK, 15_000_000, 30))
 
     playing = threading.Thread(target=play)

@@ -106,7 +106,7 @@ def test_two_ports_of_one_command(tmp_path, model_path, model):
     ports = [word for name in ("left", "right") for word in ("--port", tmp_path / name)]
     with running(*ports, "--record", tmp_path / "kept", "--reconnect", "0", model=model_path) as process:
         for k, board in enumerate(boards):
-            board.wait_for_start()
+            board.wait_until_open()
             board.send(hello(uid=k + 1), *frames(WALK))
         for board in boards:
             board.unplug()

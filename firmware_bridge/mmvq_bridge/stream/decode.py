@@ -56,11 +56,13 @@ class FrameTimer:
         self._zero_t = 0.0
         self._last: Data | None = None
         self._last_us = 0
+        self._last_rate = 0.0  # at which its samples were taken
         self._last_host = 0
         self._ahead: tuple[Data, int] | None = None  # a frame that waits to be agreed with, and when it came
         self._late: list[Data] = []  # in turn
         self._dropped: int | None = None  # STAT's count so far
         self._untold = 0  # samples that STAT said were dropped, less those that time showed to be missing
+        self._overrun = 0  # of the latter, those since the last STAT that the device owned up to
         self._stat_came = False  # since the last DATA
 
     def reopen(self) -> None:
@@ -89,7 +91,7 @@ class FrameTimer:
         state = "connected"
         if known is not None and (known.boot_id, known.device_uid) != (hello.boot_id, hello.device_uid):
             self._rebase = True
-            self._dropped = self._untold = 0
+            self._dropped = self._untold = self._overrun = 0
             self._forget()
             state = "connected" if again else "reset"
         elif not again and known == hello:
@@ -158,13 +160,13 @@ class FrameTimer:
             took = (now_us - self._last_us) / 1e6
             in_turn = frame.seq == (self._last.seq + 1) % SEQUENCE_WRAP and not self._reopened
             overrun = bool(frame.flags & FLAG_OVERRUN)
-            lost = max(0, round(took * rate) - before)
-            if in_turn and not overrun and took * rate / before - 1 <= CLOCK_ERROR:
+            lost = max(0, round(took * self._last_rate) - before)
+            if in_turn and not overrun and took * self._last_rate / before - 1 <= CLOCK_ERROR:
                 lost = 0
             why = "overrun" if overrun else "reconnect" if self._reopened else "sequence"
             if lost or overrun:
-                items += self._missing(max(t_first, self.last_t), lost, rate, why)
-            elif in_turn and abs(took / before * rate - 1) <= FOLLOWED:
+                items += self._missing(max(t_first, self.last_t), lost, self._last_rate, why)
+            elif in_turn and rate == self._last_rate and abs(took / before * rate - 1) <= FOLLOWED:
                 spacing = took / before
         t = np.maximum(t_first + np.arange(len(frame.samples)) * spacing, self.last_t)
         items += self._samples(frame, t, hello.counts_per_g, rate)
@@ -175,7 +177,8 @@ class FrameTimer:
         self.last_device_s = now_us / 1e6 + (len(frame.samples) - 1) / rate
         if self._arrival:  # a frame is sent when its last sample is taken
             self.clock.push(self.last_device_s, host_ns / 1e9)
-        self._last, self._last_us, self.last_t, self._last_host = frame, now_us, float(t[-1]), host_ns
+        self._last, self._last_us, self._last_rate = frame, now_us, rate
+        self.last_t, self._last_host = float(t[-1]), host_ns
         self._reopened = False
         return items + (self._tell_dropped() if self._stat_came else [])
 
@@ -204,6 +207,7 @@ class FrameTimer:
     def _missing(self, t: float, lost: int, rate: float, why: str) -> list[Item]:
         lost = max(0, lost)
         self._untold -= lost
+        self._overrun += lost * (why == "overrun")
         return [Missing(t, lost, lost / rate, why)] if lost or why == "overrun" else []
 
     def _samples(self, frame: Data, t: npt.NDArray[np.float64], counts_per_g: int, rate: float) -> list[Item]:
@@ -228,7 +232,9 @@ class FrameTimer:
     def _tell_dropped(self) -> list[Item]:
         """Samples that STAT told of and time did not show."""
         hidden, came = self._untold, self._stat_came
-        self._untold, self._stat_came = 0, False
+        # A loss that the first DATA after a STAT shows may have come after it: the next STAT tells of it.
+        self._untold = max(min(0, hidden), -self._overrun) if came else 0
+        self._overrun, self._stat_came = 0, False
         if not came or hidden <= 0 or self._known is None:
             return []
         rate = self._known.rate_mhz / 1000

@@ -16,7 +16,7 @@ import serial
 from serial.tools import list_ports
 
 from mmvq_bridge.command import BadInput
-from mmvq_bridge.frames import OP_START, Command, encode
+from mmvq_bridge.frames import OP_START, Command, Decoder, encode
 from mmvq_bridge.stream.reconnect import keep_reading, retried
 from mmvq_bridge.stream.records import Kind, Record, Tick
 from mmvq_bridge.stream.stop import Stop
@@ -31,19 +31,22 @@ TERMINAL_ERRORS: Final[tuple[type[Exception], ...]] = (
 )
 
 Say = Callable[[str], None]
+Ask = Callable[[int], bytes]  # what to say to the device at a host time, in nanoseconds
 
 
-def read_port(name: str, baud: int, reconnect_s: float, stop: Stop, say: Say) -> Iterator[Record | Tick]:
-    """Records of a port until a wish to stop.
+def read_port(
+    name: str, baud: int, reconnect_s: float, stop: Stop, say: Say, ask: Ask | None = None
+) -> Iterator[Record | Tick]:
+    """Records of a port until a wish to stop. `ask` is asked between reads.
 
     BadInput if it cannot be opened at first; PortLost, after the last record, if it goes away and is not back
     within `reconnect_s` seconds.
     """
-    port = _Port(_open(name, baud))
+    port = _Port(_open(name, baud), ask)
     stable = stable_name(name)
 
     def again() -> _Port | None:
-        return retried(lambda _: _Port(_connect(stable, baud)), reconnect_s, stop)
+        return retried(lambda _: _Port(_connect(stable, baud), ask), reconnect_s, stop)
 
     yield from keep_reading(name, port, again, reconnect_s, stop, say)
 
@@ -57,16 +60,23 @@ def stable_name(name: str, by_id: Path = BY_ID) -> str:
 
 
 class _Port:
-    def __init__(self, port: serial.Serial) -> None:
+    def __init__(self, port: serial.Serial, ask: Ask | None) -> None:
         self._port = port
+        self._ask = ask
 
     def read(self, stop: Stop) -> Iterator[Record | Tick]:
-        port = self._port
-        port.write(encode(Command(OP_START, 0)))
+        # Who speaks the protocol is asked to start, and says HELLO then. To whom nothing is known of nothing is said: a
+        # board that prints lines may take a byte of it for Ctrl-C, and stop (MicroPython does).
+        port, decoder, is_known = self._port, Decoder(), False
         while not stop.asked:
             data = port.read(min(max(1, port.in_waiting), LARGEST_READ))
             now = time.monotonic_ns()
+            if not is_known and decoder.feed(data):
+                is_known = True
+                port.write(encode(Command(OP_START, 0)))
             yield Record(now, Kind.BYTES, data) if data else Tick(now)
+            if self._ask is not None and (words := self._ask(time.monotonic_ns())):
+                port.write(words)
 
     def close(self) -> None:
         self._port.close()
