@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 WISDM ?= ../shared/data/wisdm_watch
 PACKAGED := runtime/mmvq_run/packaged
 
-.PHONY: demo test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-distillation bench-search bench-accuracy bench-explanation bench-robustness bench-latency bench-endurance bench-live bench-fuzz bench-ablation ablation bench-fresh-clone
+.PHONY: demo tutorial test lint clean packaged-model embedded-data demo-capture bench-packaged bench-bank bench-composite bench-codebook bench-uea bench-vqshape bench-distillation bench-search bench-accuracy bench-explanation bench-robustness bench-latency bench-endurance bench-live bench-fuzz bench-protocol bench-device-files bench-ablation ablation bench-fresh-clone
 
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
+
+tutorial: $(VENV)/.export    ## docs/tutorial.md: record one's own activities, train, export, run (about five minutes)
+	BIN=$(BIN) sh scripts/tutorial.sh
 
 test: $(VENV)/.dev lint      ## everything CI runs
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
@@ -88,6 +91,12 @@ bench-live: $(VENV)/.export      ## one wearable live, a plug that comes out, hu
 
 bench-fuzz: $(VENV)/.bench       ## every parser of what comes from outside, a minute each (atheris)
 	$(BIN)/python benchmarks/fuzz.py
+
+bench-protocol: $(VENV)/.dev     ## the wire protocol in C and Python: agreement, fuzzing, size, speed (needs gcc and arm-none-eabi-gcc)
+	$(BIN)/python benchmarks/protocol.py
+
+bench-device-files: $(VENV)/.dev ## what is read of real device files, and what mmvq-run makes of it
+	$(BIN)/python benchmarks/device_files.py $(dir $(WISDM))
 
 bench-ablation: $(VENV)/.export  ## what each stage moves, on the embedded people (about 40 minutes)
 	$(BIN)/python benchmarks/ablation.py

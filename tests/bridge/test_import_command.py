@@ -2,10 +2,15 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from quality_devices import directions, file_of, held, measured, recording
 
 from mmvq_bridge.cli import main
 from mmvq_bridge.recordings import Recording, RecordingFile, read_recordings, write_recordings
@@ -224,3 +229,25 @@ def test_large_files_are_named_before_they_are_read(imported, tmp_path, monkeypa
     monkeypatch.setattr("mmvq_bridge.commands.import_files.LARGE", 100)
     imported(wisdm(tmp_path / "raw.txt", 1), "--subject", "x")
     assert f"reading {tmp_path / 'raw.txt'} (WISDM, 0.1 MB; 0 of 1 files are read)" in imported.said
+
+
+def test_of_what_a_device_kept_the_quality_is_told_and_drawn(imported, tmp_path):
+    imported(DEVICES / "axivity.cwa", "--report", tmp_path / "pages")
+    for kind in ("unit", "range", "rate", "calibration", "wear"):
+        assert f" {kind} " in imported.said
+    page = (tmp_path / "pages" / "axivity.cwa.html").read_text()
+    assert page.startswith("<!doctype html>") and "<svg" in page
+
+
+def test_of_several_device_files_only_what_is_amiss_is_told(imported, tmp_path):
+    shutil.copy(DEVICES / "axivity.cwa", tmp_path / "again.cwa")
+    imported(DEVICES / "axivity.cwa", tmp_path / "again.cwa")
+    assert " fine " not in imported.said and " unknown " not in imported.said
+
+
+def test_a_file_is_calibrated_by_gravity_at_rest_if_that_is_asked_for(imported, tmp_path):
+    true = held(*((30, way, 0.002) for way in directions(60)))
+    write_recordings(tmp_path / "left.parquet", file_of(recording(measured(true))))
+    (as_it_is,) = imported(tmp_path / "left.parquet").recordings
+    (mended,) = imported(tmp_path / "left.parquet", "--calibrate").recordings
+    assert np.abs(as_it_is.xyz - true).mean() > 0.02 > 0.002 > np.abs(mended.xyz - true).mean()

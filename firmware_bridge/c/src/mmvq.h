@@ -61,7 +61,8 @@ enum { MMVQ_DONE, MMVQ_UNKNOWN, MMVQ_REFUSED };             /**< ACK status */
  * Put `n` bytes on the line, without waiting for long. Returns how many were taken.
  *
  * Fewer than `n` is allowed at any time: samples in the frame count as dropped, STAT and the next frame's overrun flag
- * tell the host, and the stream stays whole. So a port that is full or not open returns 0, and never blocks the sensor.
+ * tell the host, and the stream stays whole. So a port that is full returns 0, and never blocks the sensor. One that
+ * nobody has open returns n, as a wire does: what nobody listened to need not be told as a loss to who comes next.
  * More than `n` (a negative error in a size_t) is taken for 0. Answers that are refused are lost: a host asks again.
  */
 typedef size_t (*mmvq_write)(void *context, const uint8_t *bytes, size_t n);

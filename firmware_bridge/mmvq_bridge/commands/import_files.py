@@ -11,9 +11,12 @@ from typing import Final
 import numpy as np
 
 from mmvq_bridge.command import BadInput, Commands, say
-from mmvq_bridge.importers.any_file import Options, Source, find_sources, read_source
+from mmvq_bridge.doctor.findings import Severity, by_severity, counted
+from mmvq_bridge.files import atomic
+from mmvq_bridge.importers.any_file import Format, Imported, Options, Source, find_sources, read_source
 from mmvq_bridge.importers.labels import Entry, labelled, read_diary, stretches_of, whole
 from mmvq_bridge.importers.merge import merged
+from mmvq_bridge.quality import as_html, calibrated, judge, lines, quality
 from mmvq_bridge.recordings import RATES_HZ, RecordingFile, counts_per_g, write_recordings
 from mmvq_bridge.stream.records import printable
 
@@ -28,7 +31,8 @@ Turn files of other formats into one recording file, which mmvq-train takes as i
   CSV with a header that names a time and x, y, z          a column label, if there is one
   recording files                                          to put several together
 
-Folders are read with all that lies in them. Recordings are numbered anew.
+Folders are read with all that lies in them. Recordings are numbered anew. Of files of devices the quality is told: unit
+and range, rate and gaps, calibration by gravity at rest, when it was not worn.
 """
 IMPORT_EXAMPLES: Final = """\
 labels for device files:
@@ -38,6 +42,7 @@ labels for device files:
 
 examples:
   mmvq-bridge import anna.cwa --labels diary.csv --subject anna --out anna.parquet
+  mmvq-bridge import anna.cwa --calibrate --report pages --out anna.parquet
   mmvq-bridge import study/*.cwa --subject @file --labels diary.csv --name study --out study.parquet
   mmvq-bridge import wisdm-dataset/raw/watch/accel --position 'dominant wrist' --out wisdm.parquet
   mmvq-bridge import PAMAP2_Dataset/Protocol --out pamap2.parquet
@@ -81,6 +86,13 @@ def add_to(commands: Commands) -> None:
         "--rate-hz", metavar="R", type=float, help="rate of .ts files; nominal rate where those of the files differ"
     )
     parser.add_argument("--axes", metavar="I,J,K", default="0,1,2", help="dimensions of .ts files that are x, y and z")
+    parser.add_argument(
+        "--calibrate", action="store_true",
+        help="correct gain and offset by gravity at rest (van Hees et al. 2014), where a file lay still in enough ways",
+    )  # fmt: skip
+    parser.add_argument(
+        "--report", metavar="FOLDER", type=Path, help="write a page on each file's quality there: FILE's name.html"
+    )
     parser.add_argument("--position", metavar="P", help="where it was worn; of PAMAP2: hand (default), chest or ankle")
     parser.add_argument("--name", metavar="N", help="of the data set; by default that of --out")
     parser.add_argument("--licence", metavar="L", help="kept in the file, and in the model card of what it trains")
@@ -126,7 +138,7 @@ def _read(
             _tell(f"reading {source.path} ({what}; {number} of {len(sources)} files are read)")
             told = time.monotonic()
         imported = read_source(source, options)
-        file = imported.file
+        file = _checked(imported, source, len(sources) == 1, arguments)
         if arguments.label:
             file = labelled(file, whole(arguments.label.strip()))
         if diary:
@@ -137,6 +149,23 @@ def _read(
     if diary:
         notices += _unused(diary, used, arguments.labels)
     return files
+
+
+def _checked(imported: Imported, source: Source, alone: bool, arguments: argparse.Namespace) -> RecordingFile:
+    """The file, calibrated if that is asked for. What a device kept is looked at in any case, and told: all of a file
+    that is alone, else what is amiss."""
+    pages: Path | None = arguments.report
+    if source.format != Format.DEVICE and not pages and not arguments.calibrate:
+        return imported.file
+    found = quality(imported.file, imported.clock_s)
+    for finding, line in zip(by_severity(judge(found)), lines(found), strict=True):
+        if alone or finding.severity in (Severity.FAULT, Severity.WARNING):
+            _tell(f"{source.path.name}: {line}")
+    if pages:
+        with atomic(pages / f"{source.path.name}.html") as part:
+            part.write_text(as_html(found), encoding="utf-8")
+        _tell(f"{pages / source.path.name}.html: its quality in pictures")
+    return calibrated(imported.file, found.calibration) if arguments.calibrate else imported.file
 
 
 def _options(arguments: argparse.Namespace) -> Options:
@@ -202,8 +231,8 @@ def _table(file: RecordingFile) -> list[str]:
     people = [subject for subject in file.subjects if subject]
     width = max(len(label) for label in labels)
     return [
-        f"{file.path}: {len(file.recordings)} recordings at {file.rate_hz:g} Hz, {minutes.sum():.1f} minutes, "
-        f"{len(people) or 'no'} named {'wearer' if len(people) == 1 else 'wearers'}",
+        f"{file.path}: {counted(len(file.recordings), 'recording')} at {file.rate_hz:g} Hz, "
+        f"{minutes.sum():.1f} minutes, {len(people) or 'no'} named {'wearer' if len(people) == 1 else 'wearers'}",
         f"  {'label':{width}}  minutes  wearers",
         *(
             f"  {label:{width}}  {minutes[i]:7.1f}  {len(wearers[i]):7}"
