@@ -164,7 +164,9 @@ def test_the_main_of_the_page_streams_through_a_port_into_timed_samples(harness:
     decoder, stop, items = WireDecoder("auto", arrival=True), Stop(), []
     first_ns = None
     for record in read_port(os.ttyname(slave), 115200, 0.0, stop, print):
-        first_ns = first_ns or record.host_ns
+        if first_ns is None:  # the port is open
+            first_ns = record.host_ns
+            os.write(slave, b"\0")
         if isinstance(record, Record) and record.kind == Kind.BYTES:
             items += decoder.feed(record.payload, record.host_ns)
         samples = [item for item in items if isinstance(item, Samples)]

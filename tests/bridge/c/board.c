@@ -1,6 +1,6 @@
 /* A board for the README's main.c: its line is stdin and stdout, both the master of a pseudo-terminal.
 
-   It boots when the host has written something, as one does that the opening of its port resets. Time is simulated,
+   It boots when the host has written something, which stands for the opening of its port. Time is simulated,
    10 ms from sample to sample, as fast as the host reads; the clock starts two seconds before it wraps. SAMPLES
    samples, (i, -i, 4096), then silence until the host hangs up. */
 #include <poll.h>
