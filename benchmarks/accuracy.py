@@ -178,8 +178,9 @@ def _rows(x: Floats) -> Floats:
 
 
 def judged(task: Task, how: Callable[[Task], Judge]) -> dict[str, Any]:
-    """Train one row's judge and ask it about the test people's windows, as they are and disturbed."""
-    start = time.perf_counter()
+    """Train one row's judge and ask it about the test people's windows, as they are and disturbed. Without seconds
+    where it was begun earlier or elsewhere."""
+    start, begun = time.perf_counter(), task.run.exists()
     judge, test = how(task), task.data.test
     seconds, y = time.perf_counter() - start, test.y.numpy()
     said = judge.say(test.x.numpy())
@@ -189,8 +190,8 @@ def judged(task: Task, how: Callable[[Task], Judge]) -> dict[str, Any]:
         for who in sorted(set(test.subject.tolist()))
     }
     return {
-        "labels": list(task.data.labels), "windows": len(test), "seconds": seconds, "bytes": judge.bytes,
-        "people": people, "confusion": confusion_matrix(y, guess, labels=range(task.classes)).tolist(),
+        "labels": list(task.data.labels), "windows": len(test), "seconds": None if begun else seconds,
+        "bytes": judge.bytes, "people": people, "confusion": confusion_matrix(y, guess, labels=range(task.classes)).tolist(),
         "reliability": reliability(said, y) if judge.probable else None,
         "disturbed": {
             name: counts(
@@ -231,6 +232,7 @@ def pooled(rows: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, 
     people = {who: own for row in rows for who, own in row["people"].items()}
     both = {who: own for row in ours for who, own in row["people"].items() if who in people}
     value, low, high = interval([people])
+    took = [row["seconds"] / 60 for row in rows if row["seconds"] is not None]
     told: dict[str, Any] = {
         "folds": len(rows), "macro_f1": value, "interval_95_over_people": [low, high],
         "macro_f1_per_fold": {str(row["fold"]): f1(list(row["people"].values())) for row in rows},
@@ -240,7 +242,7 @@ def pooled(rows: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, 
         "lost_when": {
             name: value - f1([row["disturbed"][name] for row in rows]) for name in rows[0]["disturbed"]
         },
-        "minutes": float(np.mean([row["seconds"] for row in rows])) / 60, "bytes": rows[0]["bytes"],
+        "minutes": float(np.mean(took)) if took else None, "bytes": rows[0]["bytes"],
         "confusion": np.sum([row["confusion"] for row in rows], axis=0).tolist(),
     }
     if rows[0]["reliability"] is not None:

@@ -31,6 +31,7 @@ judged as the int8 files that one would deploy, through ONNX Runtime.
 - **lost**: macro-F1 lost when the watch is turned by 30° about the forearm (to either side), worn on the other arm,
   under Gaussian noise of .1 g, with a fifth of the samples lost, with a unit that is off by 15 %.
 - **minutes**: from start to file, on a core beside other work, some of it halted for a while: no more than a hint.
+  None where a GPU trained (an H100, together with others).
 - Nets and the student learn from turned and scaled copies, and from mixtures where that helped on fold 1.
 - Forms and ways of learning were chosen on fold 1's people, by those of folds 2 to 4: only fold 0's people took no part
   in any choice.
@@ -113,7 +114,7 @@ def _set(name: str, rows: dict[str, Any]) -> str:
             short(f["macro_f1_per_fold"]["0"]) if "0" in f["macro_f1_per_fold"] else "–",
             short(sum(f["per_subject"].values()) / len(f["per_subject"])),
             short(f["expected_calibration_error"]) if "expected_calibration_error" in f else "–",
-            f"{f['bytes'] / 1000:.0f}" if f["bytes"] else "–", f"{f['minutes']:.1f}",
+            f"{f['bytes'] / 1000:.0f}" if f["bytes"] else "–", f"{f['minutes']:.1f}" if f["minutes"] else "–",
             *(_lost(f["lost_when"][what]) for what in lost),
         ]
         for row, f in rows.items()
