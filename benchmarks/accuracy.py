@@ -191,7 +191,8 @@ def judged(task: Task, how: Callable[[Task], Judge]) -> dict[str, Any]:
     }
     return {
         "labels": list(task.data.labels), "windows": len(test), "seconds": None if begun else seconds,
-        "bytes": judge.bytes, "people": people, "confusion": confusion_matrix(y, guess, labels=range(task.classes)).tolist(),
+        "bytes": judge.bytes, "people": people,
+        "confusion": confusion_matrix(y, guess, labels=range(task.classes)).tolist(),
         "reliability": reliability(said, y) if judge.probable else None,
         "disturbed": {
             name: counts(
