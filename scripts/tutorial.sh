@@ -26,7 +26,7 @@ board
 kill $!; gone
 
 echo "== 3 of 5: train"
-mmvq-train --data mine.parquet --window-s 4 --hop-s 1 --teachers.use none
+mmvq-train --data mine.parquet --window-s 4 --hop-s 0.5 --teachers.use none
 
 echo "== 4 of 5: export"
 mmvq-export --quantize int8

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import lightning as L
 import torch
@@ -22,6 +22,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from mmvq_bridge.command import BadInput
 from mmvq_train.config import Accelerator, Precision
 from mmvq_train.data import WindowSet, augment
+
+LEAST_STEPS: Final = 16  # of an epoch, where that leaves batches of
+LEAST_BATCH: Final = 16  # windows or more
 
 
 class Batch(NamedTuple):
@@ -72,7 +75,8 @@ class Stage(L.LightningModule):
         super().__init__()
         self.data = data
         self.epochs = epochs
-        self.batch = batch
+        # A minute of a label or two is less than a batch: an epoch of one step would teach nothing.
+        self.batch = min(batch, max(LEAST_BATCH, len(data) // LEAST_STEPS))
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.seed = seed

@@ -108,9 +108,12 @@ def _import(arguments: argparse.Namespace) -> int:
     if out.suffix != ".csv" and find_spec("pyarrow") is None:
         raise BadInput(f"{out}: writing Parquet needs pyarrow; pip install 'mmvq[files]', or end --out with .csv")
     sources, notices = find_sources(arguments.files, out)
-    files = _read(sources, options, arguments, notices)
+    looks: list[str] = []
+    files = _read(sources, options, arguments, notices, looks)
     file = _described(merged(files, str(out), options.rate_hz), arguments)
     write_recordings(out, file)
+    for look in looks:
+        _tell(look)
     notices += file.notices
     if out.suffix == ".csv":
         notices.append(f"{out}: CSV keeps neither rate, name, licence nor citation; Parquet does")
@@ -124,9 +127,10 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _read(
-    sources: Sequence[Source], options: Options, arguments: argparse.Namespace, notices: list[str]
+    sources: Sequence[Source], options: Options, arguments: argparse.Namespace, notices: list[str], looks: list[str]
 ) -> list[RecordingFile]:
-    """The files' recordings, with the labels and the names that the arguments give them."""
+    """The files' recordings, with the labels and the names that the arguments give them; notices, and what `looks` at
+    their quality saw, for the person."""
     diary = _diary(arguments.labels, sources)
     files: list[RecordingFile] = []
     used: set[int] = set()  # rows of the diary
@@ -138,7 +142,8 @@ def _read(
             _tell(f"reading {source.path} ({what}; {number} of {len(sources)} files are read)")
             told = time.monotonic()
         imported = read_source(source, options)
-        file = _checked(imported, source, len(sources) == 1, arguments)
+        file, seen = _checked(imported, source, len(sources) == 1, arguments)
+        looks += seen
         if arguments.label:
             file = labelled(file, whole(arguments.label.strip()))
         if diary:
@@ -151,21 +156,26 @@ def _read(
     return files
 
 
-def _checked(imported: Imported, source: Source, alone: bool, arguments: argparse.Namespace) -> RecordingFile:
-    """The file, calibrated if that is asked for. What a device kept is looked at in any case, and told: all of a file
-    that is alone, else what is amiss."""
+def _checked(
+    imported: Imported, source: Source, alone: bool, arguments: argparse.Namespace
+) -> tuple[RecordingFile, list[str]]:
+    """The file, calibrated if that is asked for, and what is to be told. What a device kept is looked at in any case:
+    all is told of a file that is alone, else what is amiss."""
     pages: Path | None = arguments.report
     if source.format != Format.DEVICE and not pages and not arguments.calibrate:
-        return imported.file
+        return imported.file, []
     found = quality(imported.file, imported.clock_s)
-    for finding, line in zip(by_severity(judge(found)), lines(found), strict=True):
-        if alone or finding.severity in (Severity.FAULT, Severity.WARNING):
-            _tell(f"{source.path.name}: {line}")
+    seen = [
+        f"{source.path.name}: {line}"
+        for finding, line in zip(by_severity(judge(found)), lines(found), strict=True)
+        if alone or finding.severity in (Severity.FAULT, Severity.WARNING)
+    ]
     if pages:
-        with atomic(pages / f"{source.path.name}.html") as part:
+        page = pages / f"{source.path.name}.html"
+        with atomic(page) as part:
             part.write_text(as_html(found), encoding="utf-8")
-        _tell(f"{pages / source.path.name}.html: its quality in pictures")
-    return calibrated(imported.file, found.calibration) if arguments.calibrate else imported.file
+        seen.append(f"{page}: its quality in pictures")
+    return calibrated(imported.file, found.calibration) if arguments.calibrate else imported.file, seen
 
 
 def _options(arguments: argparse.Namespace) -> Options:

@@ -132,7 +132,7 @@ def knowledge_of(teacher: Teacher, copies: Sequence[Tensor], cache: Path | None 
     """Run a teacher, where it is, over copies of windows, (N, W, 3) each; what it says is kept on the CPU. Features are
     averaged down to 16 positions."""
     teacher.eval()
-    device = next(teacher.parameters()).device
+    device = next((weight.device for weight in teacher.parameters()), torch.device("cpu"))
     every = [[_known(teacher, part.to(device)) for part in teacher.draw(x, cache).split(size)] for x in copies]
     logits, tokens, pooled = (_stacked(every, i) for i in range(3))
     return Knowledge(logits, tokens, pooled, teacher.classifier())
