@@ -4,6 +4,7 @@
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -55,3 +56,19 @@ def run_command(name: str, work: Callable[[Sequence[str]], int | None], argv: Se
 def say(line: str) -> None:
     """One line of progress, on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def above_zero(text: str) -> float:
+    """An option's number, which is above 0."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def seconds(text: str) -> float:
+    """An option's number of seconds, 0 or more."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return number

@@ -4,7 +4,6 @@ What only some runs need is imported by them: a megabyte here and there is much 
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mmvq_bridge import __version__
-from mmvq_bridge.command import BadInput, Parser, run_command
+from mmvq_bridge.command import BadInput, Parser, above_zero, run_command, seconds
 from mmvq_bridge.recordings import RecordingFile, counts_per_g
 from mmvq_bridge.stream.records import Record, Tick
 from mmvq_bridge.stream.stop import Stop
@@ -214,7 +213,7 @@ def _parser() -> Parser:
     parser.add_argument("--token", metavar="FILE", help="of --listen: hex digits, the first line that a wearable sends")
     parser.add_argument("--baud", type=int, default=BAUD, help=f"of the port (default {BAUD})")
     parser.add_argument(
-        "--reconnect", metavar="S", type=_seconds, default=RECONNECT_S,
+        "--reconnect", metavar="S", type=seconds, default=RECONNECT_S,
         help=f"seconds to wait for a port that went away; 0: not at all (default {RECONNECT_S:g})",
     )
     parser.add_argument(
@@ -239,7 +238,7 @@ def _parser() -> Parser:
         "--sink", metavar="WHERE", action="append", default=[],
         help="keep events too: FILE.jsonl, sqlite:FILE.db, mqtt://host/topic, each with an id; may be repeated",
     )
-    parser.add_argument("--hop-s", metavar="S", type=_above_zero, help="seconds between windows")
+    parser.add_argument("--hop-s", metavar="S", type=above_zero, help="seconds between windows")
     parser.add_argument("--score", action="store_true", help="compare with the file's labels, on stderr")
     parser.add_argument("--timing", action="store_true", help="say on stderr how long things took")
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
@@ -247,24 +246,10 @@ def _parser() -> Parser:
     return parser
 
 
-def _above_zero(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
-    return number
-
-
 def _speed(text: str) -> float | None:
     if text == "max":
         return None
-    return _above_zero(text)
+    return above_zero(text)
 
 
 def _say(message: str) -> None:

@@ -12,7 +12,6 @@ from foreign_files import CASES, PHONE, VALUES, WATCH, acquisition, cbor_of, csv
 from import_parts import labels_of, reader
 
 from mmvq_bridge.importers.any_file import Format, Options, find_sources, read_source, tell
-from mmvq_bridge.importers.cbor import loads
 from mmvq_bridge.importers.edge_impulse import read_info
 from mmvq_bridge.importers.labels import Stretch, labelled, whole
 from mmvq_bridge.importers.rows import columns_of_axes
@@ -72,29 +71,6 @@ def test_info_labels_says_what_each_file_of_an_export_is(tmp_path):
     assert labels_of(four) == ["four"] and labels_of(one) == ["0.5"] and labels_of(two) == [None]
     assert three.recordings[0].label.tolist() == [three.labels.index("up")] * 5 + [three.labels.index("down")] * 15
     assert len(read_info(tmp_path)) == 3
-
-
-@pytest.mark.parametrize(
-    ("hexes", "value"),  # of RFC 8949, appendix A
-    [
-        ("1903e8", 1000), ("3903e7", -1000), ("f90001", 5.960464477539063e-8), ("fa47c35000", 100000.0),
-        ("fb3ff199999999999a", 1.1), ("f4", False), ("f6", None), ("c11a514b67b0", 1363896240), ("420102", b"\1\2"),
-        ("62c3bc", "ü"), ("7f657374726561646d696e67ff", "streaming"), ("826161a161626163", ["a", {"b": "c"}]),
-        ("9f018202039f0405ffff", [1, [2, 3], [4, 5]]), ("bf6346756ef563416d7421ff", {"Fun": True, "Amt": -2}),
-    ],
-)  # fmt: skip
-def test_cbor_is_read_as_its_standard_has_it(hexes, value):
-    assert loads(bytes.fromhex(hexes)) == value
-
-
-@pytest.mark.parametrize(
-    "hexes",
-    ["", "19", "1903", "ff", "82", "8201", "9f01", "bf", "a101", "a10102", "8201ff", "62", "7f01ff", "1f", "1c", "f8",
-     "5b" + "7f" * 8, "81" * 40 + "01"],
-)  # fmt: skip
-def test_what_is_no_whole_cbor_is_no_value(hexes):
-    with pytest.raises(ValueError, match=r"byte|end"):
-        loads(bytes.fromhex(hexes))
 
 
 # CSV

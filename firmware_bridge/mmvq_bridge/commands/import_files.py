@@ -27,7 +27,7 @@ Turn files of other formats into one recording file, which mmvq-train takes as i
   WISDM text, v1.1 and "smartphone and smartwatch"         recordings by user, activity and session
   PAMAP2 .dat                                              the wrist's; the chest's or ankle's with --position
   UEA .ts, plain or gzipped                                each case a recording; needs --rate-hz
-  Edge Impulse JSON and CBOR                               labels by info.labels in a folder, else by file name
+  Edge Impulse JSON, and CBOR with mmvq[devices]           labels by info.labels in a folder, else by file name
   CSV with a header that names a time and x, y, z          a column label, if there is one
   recording files                                          to put several together
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from mmvq_bridge.command import BadInput, Commands, Failed, say
+from mmvq_bridge.command import BadInput, Commands, Failed, above_zero, say, seconds
 from mmvq_bridge.recorder.journal import LEAST_SAMPLES, SETTLE, Fact, Row
 from mmvq_bridge.recorder.keeping import Part, file_to_add_to, finish, part_of
 from mmvq_bridge.recorder.keyboard import Keyboard, KeyReader, LineReader, Reader, single_keys
@@ -20,12 +20,10 @@ from mmvq_bridge.recorder.screen import Screen
 from mmvq_bridge.recordings import RecordingFile, counts_per_g
 from mmvq_bridge.stream.reconnect import PortLost
 from mmvq_bridge.stream.records import Record, Tick
-from mmvq_bridge.stream.serial_port import read_port
+from mmvq_bridge.stream.serial_port import BAUD, RECONNECT_S, read_port
 from mmvq_bridge.stream.stop import Stop
 
 NAME: Final = "mmvq-bridge"
-BAUD: Final = 115_200  # most boards' own choice
-RECONNECT_S: Final = 30.0
 INTERRUPTED: Final = 130
 
 RECORD_HELP = """\
@@ -70,10 +68,10 @@ def add_to(commands: Commands) -> None:
         help="a key for each label, on a terminal; blank ends a label, Backspace takes it back",
     )  # fmt: skip
     record.add_argument(
-        "--seconds", metavar="S", type=_above_zero, default=math.inf, help="end so long after the first sample"
+        "--seconds", metavar="S", type=above_zero, default=math.inf, help="end so long after the first sample"
     )
     record.add_argument(
-        "--settle", metavar="S", type=_seconds, default=SETTLE_S,
+        "--settle", metavar="S", type=seconds, default=SETTLE_S,
         help=f"seconds without a label on both sides of a change (default {SETTLE_S:g})",
     )  # fmt: skip
     record.add_argument("--subject", metavar="NAME", default="", help="who wears it")
@@ -82,7 +80,7 @@ def add_to(commands: Commands) -> None:
     record.add_argument("--units", default="auto", help="of CSV lines: auto, g, ms2 or counts:N (default auto)")
     record.add_argument("--baud", type=int, default=BAUD, help=f"of the port (default {BAUD})")
     record.add_argument(
-        "--reconnect", metavar="S", type=_seconds, default=RECONNECT_S,
+        "--reconnect", metavar="S", type=seconds, default=RECONNECT_S,
         help=f"seconds to wait for a port that went away; 0: not at all (default {RECONNECT_S:g})",
     )  # fmt: skip
     record.set_defaults(work=_record)
@@ -218,17 +216,3 @@ def _tell(whole: RecordingFile, new: RecordingFile, lost: int | None = None) -> 
 
 def _say(line: str) -> None:
     say(f"{NAME}: {line}")
-
-
-def _above_zero(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
-    return number

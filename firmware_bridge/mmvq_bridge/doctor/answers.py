@@ -83,8 +83,8 @@ def _ping(heard: Heard) -> list[Finding]:
 
 
 def _start(heard: Heard) -> list[Finding]:
-    asked = [opening.start for opening in heard.openings]
-    asked += [at for at, frame in heard.asked if isinstance(frame, Command) and frame.op == OP_START]
+    own = [at for at, frame in heard.asked if isinstance(frame, Command) and frame.op == OP_START]
+    asked = [*(opening.start for opening in heard.openings), *own]  # the port's reader asks, too, at its first frame
     came = [(at, ack.status) for at, ack in heard.acks if ack.op == OP_START]
     if not came:
         if max(asked, default=0.0) < BOOT_S or max(asked) > heard.last - ANSWER_S:
@@ -96,5 +96,6 @@ def _start(heard: Heard) -> list[Finding]:
     if status != ACK_DONE:
         says = f"COMMAND start is acknowledged with status {status}"
         return [warning("start", says, f"answer {ACK_DONE} (done), also while it streams already")]
-    trip = at - max((moment for moment in asked if moment <= at), default=at)
-    return [fine("start", f"COMMAND start acknowledged, after {1000 * trip:.1f} ms")]
+    before = [moment for moment in own if moment <= at]
+    after = f", after {1000 * (at - before[-1]):.1f} ms" if before else ""
+    return [fine("start", f"COMMAND start acknowledged{after}")]

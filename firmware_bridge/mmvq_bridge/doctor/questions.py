@@ -1,6 +1,6 @@
 """What the doctor asks a device while it listens, and when: PING once a second, COMMAND start once more.
 
-The port's reader says COMMAND start when it opens the port; a board that restarts just then does not hear it.
+The port's reader says COMMAND start when it has heard a first frame; a board that restarts just then does not hear it.
 """
 
 from typing import Final

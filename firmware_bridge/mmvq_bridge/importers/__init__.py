@@ -5,7 +5,7 @@
     wisdm           the text files of the WISDM data sets
     pamap2          the text files of PAMAP2
     ts_files        the UEA archive's .ts files
-    edge_impulse    Edge Impulse's files (JSON, or CBOR by `cbor`), and the info.labels of its exports
+    edge_impulse    Edge Impulse's files (JSON, or CBOR), and the info.labels of its exports
     table           CSV with a header that names time and three axes
 
     rows, units     what those of text share

@@ -21,7 +21,6 @@ from typing import Any, Final
 import numpy as np
 
 from mmvq_bridge.command import BadInput
-from mmvq_bridge.importers import cbor
 from mmvq_bridge.importers.labels import Stretch, labelled, whole
 from mmvq_bridge.importers.rows import columns_of_axes
 from mmvq_bridge.importers.units import in_g
@@ -114,14 +113,28 @@ def _text(value: Any) -> str:
 def _whole(path: Path, key: str, kind: type) -> Any:
     """The part `key` of a JSON or CBOR file, of type `kind`."""
     data = path.read_bytes()
-    try:
-        found = cbor.loads(data) if data[:1] in CBOR_MAPS else json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: no whole JSON or CBOR ({error}); export it again") from None
+    if data[:1] in CBOR_MAPS:
+        found = _of_cbor(data, path)
+    else:
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{path}: no whole JSON ({error}); export it again") from None
     part = found.get(key) if isinstance(found, Mapping) else None
     if not isinstance(part, kind):
         raise BadInput(f"{path}: it has no {key!r} as files of Edge Impulse have it; export it again")
     return part
+
+
+def _of_cbor(data: bytes, path: Path) -> Any:
+    try:
+        import cbor2
+    except ImportError:
+        raise BadInput(f"{path}: CBOR; reading it needs cbor2: pip install 'mmvq[devices]'") from None
+    try:
+        return cbor2.loads(data)
+    except cbor2.CBORDecodeError as error:
+        raise BadInput(f"{path}: no whole CBOR ({error}); export it again") from None
 
 
 def _values(values: Any, sensors: int, path: Path) -> Floats:

@@ -24,6 +24,8 @@ from mmvq_bridge.stream.stop import Stop
 READ_S: Final = 0.1  # a read gives up after that, so that a wish to stop and silence are noticed
 WRITE_S: Final = 1.0
 LARGEST_READ: Final = 65_536
+BAUD: Final = 115_200  # most boards' own choice
+RECONNECT_S: Final = 30.0
 BY_ID: Final = Path("/dev/serial/by-id")  # names that stay when ports are renumbered
 
 TERMINAL_ERRORS: Final[tuple[type[Exception], ...]] = (

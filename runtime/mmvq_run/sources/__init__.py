@@ -2,17 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 
 from mmvq_bridge.recordings import RecordingFile
 from mmvq_bridge.stream.records import Record, Tick
-from mmvq_bridge.stream.serial_port import read_port
+from mmvq_bridge.stream.serial_port import BAUD, RECONNECT_S, read_port
 from mmvq_bridge.stream.stop import Stop
 from mmvq_run.sources.files import open_file, paced
 from mmvq_run.sources.pipe import open_pipe
-
-BAUD: Final = 115_200  # most boards' own choice
-RECONNECT_S: Final = 30.0
 
 Say = Callable[[str], None]
 Source = Iterator[Record | Tick] | RecordingFile

@@ -40,7 +40,7 @@ from mmvq_run.sources.files import paced
 
 SCHEME: Final = "synthetic"
 EXAMPLE: Final = "synthetic://?rate=100&seconds=60&seed=1&fault=drop:0.01"
-START: Final = encode(Command(OP_START, 0))  # which read_port, too, says to a port that it has opened
+START: Final = encode(Command(OP_START, 0))  # which read_port, too, says to a device that speaks
 # Options that are numbers: default, lowest and highest value.
 NUMBERS: Final = {"rate": (100.0, *RATES_HZ), "seconds": (math.inf, 0.001, math.inf), "seed": (0.0, 0.0, 2.0**32 - 1)}
 
