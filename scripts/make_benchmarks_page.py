@@ -155,7 +155,7 @@ def _robustness(found: dict[str, Any]) -> str:
     figures = ("auroc", "auroc_of_largest_probability", "flagged_of_unknown", "flagged_of_known")
     for name, mean in found["data"].items():
         turns = mean["turns"]
-        named = [(", ".join(turn["left_out"]), turn) for turn in turns] + [(f"mean of {len(turns)} turns", mean)]
+        named = [(", ".join(turn["left_out"]), turn) for turn in turns] + [(f"mean ({len(turns)})", mean)]
         lines = [[what, *(short(turn[figure]) for figure in figures)] for what, turn in named]
         text += f"\n### {NAMES[name]}\n{_table(head, lines)}"
     return text
