@@ -90,3 +90,9 @@ def test_a_browser_opens_the_page_and_it_asks_for_nothing(opened, tmp_path):
         shown, heard = opened(path, width)
         assert heard == []
         assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_what_is_too_short_to_tell_is_drawn_neither_as_worn_nor_as_not_worn():
+    day, minutes = quality(a_day_with_a_rest()), quality(file_of(recording(held((600, UP, NOISE_G)))))
+    assert '<path class="worn"' in as_html(day) and '<path class="away"' in as_html(day)
+    assert '<path class="worn"' not in as_html(minutes) and '<path class="away"' not in as_html(minutes)

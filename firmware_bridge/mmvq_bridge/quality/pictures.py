@@ -121,7 +121,7 @@ def _drawn(row: _Row, top: float, y: float) -> str:
     missing = [(begin, end) for begin, end, mg in minutes if mg is None]
     return (
         f'{_text("minor", 0, floor, row.name)}<path class="bar" d="{area}"/>'
-        + _band("worn", row, [(0.0, one.seconds)], floor + 2)
+        + _band("worn", row, [(0.0, one.seconds)] if one.knowable else [], floor + 2)
         + _band("away", row, one.not_worn, floor + 2)
         + _band("gap", row, missing, floor + 2)
     )
