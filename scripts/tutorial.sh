@@ -1,6 +1,6 @@
 #!/bin/sh
 # docs/tutorial.md from beginning to end, without a board: a simulated wearable plays a minute of walking and a minute of
-# clapping of one person, and the labels are typed by this script. About seven minutes.
+# clapping of one person, and the labels are typed by this script. About four minutes.
 set -eu
 BIN=$(cd "${BIN:-.venv/bin}" && pwd)
 FILE=$(cd training/mmvq_train/embedded && pwd)/wisdm.parquet
@@ -26,7 +26,7 @@ board
 kill $!; gone
 
 echo "== 3 of 5: train"
-mmvq-train --data mine.parquet --window-s 4 --hop-s 0.5 --teachers.use none
+mmvq-train --data mine.parquet --window-s 4 --hop-s 0.5 --pieces.views axes --teachers.use none
 
 echo "== 4 of 5: export"
 mmvq-export --quantize int8
