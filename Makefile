@@ -10,7 +10,7 @@ PACKAGED := runtime/mmvq_run/packaged
 demo: $(VENV)/.export        ## train on real wrist recordings, export int8, run live on a simulated wearable
 	BIN=$(BIN) sh scripts/demo.sh
 
-tutorial: $(VENV)/.export    ## docs/tutorial.md: record one's own activities, train, export, run (about four minutes)
+tutorial: $(VENV)/.export    ## docs/tutorial.md: record one's own activities, train, export, run (about three minutes)
 	BIN=$(BIN) sh scripts/tutorial.sh
 
 test: $(VENV)/.dev lint      ## everything CI runs

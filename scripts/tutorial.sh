@@ -1,6 +1,6 @@
 #!/bin/sh
 # docs/tutorial.md from beginning to end, without a board: a simulated wearable plays a minute of walking and a minute of
-# clapping of one person, and the labels are typed by this script. About four minutes.
+# clapping of one person, and the labels are typed by this script. About three minutes.
 set -eu
 BIN=$(cd "${BIN:-.venv/bin}" && pwd)
 FILE=$(cd training/mmvq_train/embedded && pwd)/wisdm.parquet
