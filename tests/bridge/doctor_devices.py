@@ -8,13 +8,13 @@ import numpy.typing as npt
 
 from mmvq_bridge.device import Block
 from mmvq_bridge.doctor.examine import examine
-from mmvq_bridge.doctor.findings import Finding, Severity
 from mmvq_bridge.doctor.heard import Heard
 from mmvq_bridge.doctor.listener import Listener
 from mmvq_bridge.doctor.questions import Questions
 from mmvq_bridge.doctor.speech import Line
 from mmvq_bridge.faults import Connection, FaultyLine, Unplugged, faulty_device, parse_faults
 from mmvq_bridge.faults import Heard as HeardFrame
+from mmvq_bridge.findings import Finding, Severity
 from mmvq_bridge.frames import OP_START, Command, Data, Frame, Hello, Stat, decode, encode
 from mmvq_bridge.stream.records import END, LOST, Kind, Opening, Record, Tick, opened
 from mmvq_bridge.synthetic import motion

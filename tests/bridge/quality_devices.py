@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from mmvq_bridge.doctor.findings import Finding
+from mmvq_bridge.findings import Finding
 from mmvq_bridge.quality import Quality, judge
 from mmvq_bridge.recordings import Recording, RecordingFile
 

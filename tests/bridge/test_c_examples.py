@@ -30,9 +30,9 @@ from c_bench import (
 )
 
 from mmvq_bridge.doctor.examine import examine
-from mmvq_bridge.doctor.findings import Finding, Severity, as_text
 from mmvq_bridge.doctor.listener import Listener
 from mmvq_bridge.doctor.speech import Line
+from mmvq_bridge.findings import Finding, Severity, as_text
 from mmvq_bridge.frames import (
     FLAG_OVERRUN,
     FLAG_SATURATED,

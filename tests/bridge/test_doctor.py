@@ -26,10 +26,10 @@ from doctor_devices import (
 )
 
 from mmvq_bridge.device import Block
-from mmvq_bridge.doctor.findings import Finding
 from mmvq_bridge.doctor.listener import Listener
 from mmvq_bridge.doctor.speech import Line
 from mmvq_bridge.faults import KINDS
+from mmvq_bridge.findings import Finding
 from mmvq_bridge.frames import Ack, Data, Frame, Hello, Pong, Stat, encode
 from mmvq_bridge.stream.records import LOST, Kind, Opening, Record, opened
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from doctor_devices import FAULT, FINE, FLAT, UNKNOWN, WARNING, found, heard_of, moving, still, wrong
 
 from mmvq_bridge.device import Block
-from mmvq_bridge.doctor.findings import Finding, Severity
+from mmvq_bridge.findings import Finding, Severity
 from mmvq_bridge.frames import Frame, Hello, encode
 
 

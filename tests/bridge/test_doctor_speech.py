@@ -32,8 +32,8 @@ from hurt import QUICK, whatever
 from mmvq_bridge import cobs
 from mmvq_bridge.device import Block
 from mmvq_bridge.doctor.examine import examine
-from mmvq_bridge.doctor.findings import Severity, as_json, as_text, verdict
 from mmvq_bridge.doctor.speech import Line
+from mmvq_bridge.findings import Severity, as_json, as_text, verdict
 from mmvq_bridge.frames import Data, Frame, Stat, encode
 
 

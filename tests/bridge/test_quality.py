@@ -27,7 +27,7 @@ from quality_devices import (
     recording,
 )
 
-from mmvq_bridge.doctor.findings import Severity
+from mmvq_bridge.findings import Severity
 from mmvq_bridge.importers.device_file import read_dated_device_file
 from mmvq_bridge.quality import as_html, calibrate, calibrated, judge, quality
 from mmvq_bridge.quality import timing as timing_module

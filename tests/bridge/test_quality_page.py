@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from quality_devices import NOISE_G, UP, a_day_with_a_rest, directions, file_of, found, held, measured, recording
 
-from mmvq_bridge.doctor.findings import Severity
+from mmvq_bridge.findings import Severity
 from mmvq_bridge.quality import as_html, judge, lines, quality
 from mmvq_bridge.quality.look import COLOURS
 

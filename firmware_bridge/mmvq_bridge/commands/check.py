@@ -9,12 +9,12 @@ from typing import Final
 
 from mmvq_bridge.command import BadInput, Commands, say
 from mmvq_bridge.doctor.examine import examine
-from mmvq_bridge.doctor.findings import as_json, as_text, count_faults, counted
 from mmvq_bridge.doctor.heard import Heard
 from mmvq_bridge.doctor.listener import Listener
 from mmvq_bridge.doctor.questions import Questions
 from mmvq_bridge.doctor.rest import AXES
 from mmvq_bridge.doctor.speech import Line, is_garbage
+from mmvq_bridge.findings import as_json, as_text, count_faults, counted
 from mmvq_bridge.stream.records import Tick, printable
 from mmvq_bridge.stream.serial_port import read_port
 from mmvq_bridge.stream.stop import Stop

@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 
 from mmvq_bridge.command import BadInput, Commands, say
-from mmvq_bridge.doctor.findings import Severity, by_severity, counted
+from mmvq_bridge.commands import tell
 from mmvq_bridge.files import atomic
+from mmvq_bridge.findings import Severity, by_severity, counted
 from mmvq_bridge.importers.any_file import Format, Imported, Options, Source, find_sources, read_source
 from mmvq_bridge.importers.labels import Entry, labelled, read_diary, stretches_of, whole
 from mmvq_bridge.importers.merge import merged
@@ -113,14 +114,14 @@ def _import(arguments: argparse.Namespace) -> int:
     file = _described(merged(files, str(out), options.rate_hz), arguments)
     write_recordings(out, file)
     for look in looks:
-        _tell(look)
+        tell(look)
     notices += file.notices
     if out.suffix == ".csv":
         notices.append(f"{out}: CSV keeps neither rate, name, licence nor citation; Parquet does")
     for notice in notices[:MOST_NOTICES]:
-        _tell(notice)
+        tell(notice)
     if len(notices) > MOST_NOTICES:
-        _tell(f"and {len(notices) - MOST_NOTICES} more notices like these")
+        tell(f"and {len(notices) - MOST_NOTICES} more notices like these")
     for line in _table(file):
         say(printable(line))
     return 0
@@ -139,7 +140,7 @@ def _read(
         size = source.path.stat().st_size
         if size > LARGE or time.monotonic() - told > QUIET_S:
             what = f"{source.format.value}, {size / 1e6:.1f} MB"
-            _tell(f"reading {source.path} ({what}; {number} of {len(sources)} files are read)")
+            tell(f"reading {source.path} ({what}; {number} of {len(sources)} files are read)")
             told = time.monotonic()
         imported = read_source(source, options)
         file, seen = _checked(imported, source, len(sources) == 1, arguments)
@@ -250,7 +251,3 @@ def _table(file: RecordingFile) -> list[str]:
             if wearers[i]
         ),
     ]
-
-
-def _tell(message: str) -> None:
-    say(f"mmvq-bridge: {printable(message)}")

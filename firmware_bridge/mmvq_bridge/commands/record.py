@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from mmvq_bridge.command import BadInput, Commands, Failed, above_zero, say, seconds
+from mmvq_bridge.command import BadInput, Commands, Failed, above_zero, seconds
+from mmvq_bridge.commands import tell
 from mmvq_bridge.recorder.journal import LEAST_SAMPLES, SETTLE, Fact, Row
 from mmvq_bridge.recorder.keeping import Part, file_to_add_to, finish, part_of
 from mmvq_bridge.recorder.keyboard import Keyboard, KeyReader, LineReader, Reader, single_keys
@@ -99,16 +100,16 @@ def _record(arguments: argparse.Namespace) -> int:
         error = run.record(out, screen)
     recorder = run.recorder
     for notice in recorder.notices:
-        _say(notice)
+        tell(notice)
     if recorder.samples < LEAST_SAMPLES:
         part_of(out).unlink()
         nothing = f"no sample came, so there is no {out}; is the device on, and is it the right port?"
         if not run.is_interrupted:
             raise error or Failed(nothing)
-        _say(nothing)
+        tell(nothing)
         return INTERRUPTED
     if recorder.bad_frames:
-        _say(f"{recorder.bad_frames} damaged frames or lines were left out")
+        tell(f"{recorder.bad_frames} damaged frames or lines were left out")
     _tell(*finish(out), recorder.lost)
     if error is not None:
         raise error
@@ -210,9 +211,5 @@ def _recorder(arguments: argparse.Namespace, old: RecordingFile | None) -> Recor
 
 def _tell(whole: RecordingFile, new: RecordingFile, lost: int | None = None) -> int:
     for line in summary(whole, new, lost):
-        _say(line)
+        tell(line)
     return 0
-
-
-def _say(line: str) -> None:
-    say(f"{NAME}: {line}")

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from mmvq_bridge.command import BadInput, Commands, say
+from mmvq_bridge.command import BadInput, Commands
+from mmvq_bridge.commands import tell
 from mmvq_bridge.device import PAUSE_S, wear
 from mmvq_bridge.faults import KINDS, FaultyLine, faulty_device, parse_faults
 from mmvq_bridge.recordings import Recording, RecordingFile, read_recordings
@@ -92,11 +93,11 @@ def _simulate(arguments: argparse.Namespace) -> int:
     # So that the link goes away on `kill` as well.
     signal.signal(signal.SIGTERM, _terminate)
     for notice in file.notices:
-        _tell(notice)
+        tell(notice)
     with link.PseudoTerminal(arguments.link) as port:
         many = f"{len(recordings)} recording{'s' * (len(recordings) > 1)}"
-        _tell(f"{many}, {device.duration_s:.1f} s at {file.rate_hz:g} Hz; {port.link} waits for a reader")
-        played = link.play(port, line, device, arguments.speed, lambda: _tell("a reader is there: booted"))
+        tell(f"{many}, {device.duration_s:.1f} s at {file.rate_hz:g} Hz; {port.link} waits for a reader")
+        played = link.play(port, line, device, arguments.speed, lambda: tell("a reader is there: booted"))
     ending = "unplugged" if faults.unplug_s < device.duration_s and faults.replug_s == math.inf else "recording over"
     counts = {
         "dropped on the line": line.dropped,
@@ -111,7 +112,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         "times unplugged": played.unplugs if ending != "unplugged" else 0,
     }
     lost = "".join(f"; {count} {what}" for what, count in counts.items() if count)
-    _tell(f"{ending}: {played.sent} frames sent{lost}")
+    tell(f"{ending}: {played.sent} frames sent{lost}")
     return 0
 
 
@@ -150,10 +151,6 @@ def _seed(text: str) -> int:
     if not 0 <= seed < 2**32:
         raise argparse.ArgumentTypeError(f"{text} does not lie between 0 and 2^32 - 1, where a boot_id lies")
     return seed
-
-
-def _tell(message: str) -> None:
-    say(f"mmvq-bridge: {message}")
 
 
 def _terminate(number: int, at: FrameType | None) -> NoReturn:

@@ -6,9 +6,9 @@ import numpy as np
 
 from mmvq_bridge.device import BEAT_S
 from mmvq_bridge.doctor.boots import BOOT_S
-from mmvq_bridge.doctor.findings import Finding, counted, fault, fine, unknown, warning
 from mmvq_bridge.doctor.heard import Heard
 from mmvq_bridge.doctor.losses import lost_share
+from mmvq_bridge.findings import Finding, counted, fault, fine, unknown, warning
 from mmvq_bridge.frames import ACK_DONE, OP_START, PROTOCOL, WRIST_RIGHT, Command, Hello, Ping
 from mmvq_bridge.stream.decode import RATES_HZ
 

@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from mmvq_bridge.doctor.findings import Finding, counted, fault, fine
 from mmvq_bridge.doctor.heard import Heard, Stretch
+from mmvq_bridge.findings import Finding, counted, fault, fine
 from mmvq_bridge.stream.decode import WRAP
 
 BOOT_S: Final = 3.0  # after the port opened: many boards restart then, as their USB bridge resets them by DTR

@@ -2,7 +2,6 @@
 
 from mmvq_bridge.doctor.answers import answers
 from mmvq_bridge.doctor.boots import boots
-from mmvq_bridge.doctor.findings import Finding, counted, fault, unknown
 from mmvq_bridge.doctor.heard import Heard
 from mmvq_bridge.doctor.lines import line_findings, rate_of
 from mmvq_bridge.doctor.losses import losses
@@ -10,6 +9,7 @@ from mmvq_bridge.doctor.rest import rest
 from mmvq_bridge.doctor.samples import LEAST, Measured, byte_order, measured, samples
 from mmvq_bridge.doctor.speech import Line, speech
 from mmvq_bridge.doctor.timing import MODEL_HZ, timing
+from mmvq_bridge.findings import Finding, counted, fault, unknown
 
 
 def examine(heard: Heard, line: Line, up: str | None = None) -> list[Finding]:

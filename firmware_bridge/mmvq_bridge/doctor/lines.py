@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from mmvq_bridge.doctor.findings import Finding, Severity, counted, fault, fine, share, unknown, warning
 from mmvq_bridge.doctor.heard import Floats, Lines
 from mmvq_bridge.doctor.timing import SURE, drift, jitter, low_rate, pace_of, wrong_pace
+from mmvq_bridge.findings import Finding, Severity, counted, fault, fine, share, unknown, warning
 from mmvq_bridge.stream.lines import LISTEN_S, LISTEN_SAMPLES, RATES_HZ, rate_of_arrivals, rate_of_times
 
 FEW: Final = 0.001  # of lines: more that are none are no accident

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from mmvq_bridge.doctor.findings import Finding, Severity, counted, fault, fine, share, warning
 from mmvq_bridge.doctor.heard import Heard, Ints, Stretch
 from mmvq_bridge.doctor.speech import crc_fits
+from mmvq_bridge.findings import Finding, Severity, counted, fault, fine, share, warning
 from mmvq_bridge.frames import FLAG_OVERRUN, decode
 from mmvq_bridge.stream.decode import CLOCK_ERROR, FRESH_BOOT_US
 

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mmvq_bridge.doctor.findings import Finding, fault, fine, unknown, warning
 from mmvq_bridge.doctor.samples import Measured, dead_axes, equal_axes
+from mmvq_bridge.findings import Finding, fault, fine, unknown, warning
 from mmvq_bridge.recordings import MS2_AT_REST, STANDARD_GRAVITY
 
 STILL: Final = 0.05

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mmvq_bridge.doctor.findings import Finding, counted, fault, fine, share, warning
 from mmvq_bridge.doctor.heard import Heard
+from mmvq_bridge.findings import Finding, counted, fault, fine, share, warning
 from mmvq_bridge.frames import FLAG_SATURATED
 
 LEAST: Final = 40  # samples to judge by: two seconds at the model's rate

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mmvq_bridge import cobs
-from mmvq_bridge.doctor.findings import Finding, counted, fault, fine, warning
 from mmvq_bridge.doctor.heard import Heard
+from mmvq_bridge.findings import Finding, counted, fault, fine, warning
 from mmvq_bridge.frames import CRC_START
 
 READABLE: Final = 0.95  # share of printable bytes that makes a text; of random ones it is .38

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mmvq_bridge.doctor.findings import Finding, counted, fault, fine, unknown, warning
 from mmvq_bridge.doctor.heard import Heard, Stretch
 from mmvq_bridge.doctor.losses import silent_gaps
+from mmvq_bridge.findings import Finding, counted, fault, fine, unknown, warning
 from mmvq_bridge.stream.clock import MOST_OFF, ClockModel
 from mmvq_bridge.stream.decode import AHEAD_S, CLOCK_ERROR, FOLLOWED, WRAP
 from mmvq_bridge.stream.wire import GOOD_PPM

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mmvq_bridge.doctor.findings import Finding, Severity, by_severity, counted
+from mmvq_bridge.findings import Finding, Severity, by_severity, counted
 from mmvq_bridge.quality.calibration import GOOD_MG
 from mmvq_bridge.quality.figures import HOUR_S, Quality
 from mmvq_bridge.quality.scale import AT_REST

@@ -5,7 +5,7 @@ from string import Template
 from typing import Final
 
 from mmvq_bridge import __version__
-from mmvq_bridge.doctor.findings import by_severity, counted
+from mmvq_bridge.findings import by_severity, counted
 from mmvq_bridge.quality.figures import Quality
 from mmvq_bridge.quality.findings import duration, judge, percent
 from mmvq_bridge.quality.look import PAGE

@@ -1,4 +1,4 @@
-"""What the doctor finds, and how it is told to a person or a script."""
+"""What is found of a device (`doctor`) or of a file (`quality`), and how it is told to a person or a script. Pure."""
 
 import json
 import textwrap
