@@ -1,5 +1,5 @@
-"""Fewer bytes and nodes for the same numbers: halves where nothing is lost, 32 bit indices, one change of shape in
-place of several, short names inside the graph."""
+"""Fewer bytes and nodes for the same numbers: halves where nothing is lost, equal rows once, 32 bit indices, one change
+of shape in place of several, short names inside the graph."""
 
 from typing import Final
 
@@ -14,6 +14,7 @@ SMALLEST: Final = 256  # elements; below it a Cast node costs more than it saves
 def compact(model: onnx.ModelProto) -> None:
     """In place. Inputs and outputs keep their names, and every output its bits."""
     _reshape_once(model)
+    _rows_once(model.graph)
     _halve(model.graph)
     _shorten_indices(model.graph)
     _leave_out_zeros(model.graph)
@@ -49,6 +50,31 @@ def _reshape_once(model: onnx.ModelProto) -> None:
             node.CopyFrom(onnx.helper.make_node("Reshape", [first, shape], list(node.output), name=node.name))
 
 
+def _rows_once(graph: onnx.GraphProto) -> None:
+    """Keep equal rows of float32 constants once, and look them up: ONNX Runtime does that when it loads a file."""
+    found = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALLEST or len(tensor.dims) < 2:
+            continue
+        values, name = numpy_helper.to_array(tensor), tensor.name
+        rows, place = np.unique(values.reshape(-1, values.shape[-1]), axis=0, return_inverse=True)
+        if rows.nbytes + 4 * place.size > values.nbytes / 2:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(rows, f"{name}_rows"))
+        graph.initializer.append(
+            numpy_helper.from_array(place.astype(np.int32).reshape(values.shape[:-1]), f"{name}_place")
+        )
+        found.append(onnx.helper.make_node("Gather", [tensor.name, f"{name}_place"], [name], name=f"rows_{name}"))
+    _first(graph, found)
+
+
+def _first(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """Put nodes before all others."""
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
+
+
 def _halve(graph: onnx.GraphProto) -> None:
     """Store float32 constants in half precision where that is exact, and cast them back in the graph."""
     casts = []
@@ -62,9 +88,7 @@ def _halve(graph: onnx.GraphProto) -> None:
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
         casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], name=f"cast_{name}", to=TensorProto.FLOAT))
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*casts, *rest])
+    _first(graph, casts)
 
 
 def _shorten_indices(graph: onnx.GraphProto) -> None:

@@ -40,7 +40,7 @@ def equalise(deployed: Deployed, x: Tensor) -> None:
     size = size / size.mean() if packed.reader is None else torch.ones_like(size)
     _lower(packed.second, size[:, None] * second)
     packed.last.mul_(size[:, None, None])
-    packed.act_size.mul_(size[:, None, None])
+    packed.act_size.mul_(size[packed.length, None])
     if packed.reader is not None:
         readers.append(packed.reader.ask.weight)
         packed.reader.answer.weight.div_(second.T)

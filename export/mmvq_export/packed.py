@@ -22,6 +22,7 @@ class Packed(nn.Module):
     first_row: Tensor
     laid: Tensor
     back: Tensor
+    length: Tensor
 
     def __init__(self, student: Student, twice: bool = False) -> None:
         """twice: attributes are read a second time, to be rounded half a step apart (`rounding`)."""
@@ -33,8 +34,9 @@ class Packed(nn.Module):
         # Place by place, as int8 kernels want channels last: nothing needs to be turned for them.
         self.register_buffer("laid", student.laid.view(self.lengths, -1).T.flatten())
         self.register_buffer("back", student.back)
+        self.register_buffer("length", torch.arange(self.lengths).repeat_interleave(torch.tensor(layout.counts)))
         self.twice = twice
-        self.register_buffer("half_step", torch.zeros(2))
+        self.register_buffer("half_step", torch.zeros(()))
         self.table = nn.Parameter(torch.cat(list(student.embed)).detach())
         with torch.no_grad():
             hidden = zip(*(_linears(network) for network in student.networks), strict=True)
@@ -44,16 +46,17 @@ class Packed(nn.Module):
             # Not one more convolution: int8 convolutions round what they say, and contributions are published.
             shares = list(zip(student.heads(), student.share, strict=True))
             self.last = nn.Parameter(torch.stack([share * head.weight.T for head, share in shares]))
-            self.last_bias = nn.Parameter(torch.stack([share * head.bias for head, share in shares])[:, None])
+            self.last_bias = nn.Parameter(torch.stack([share * head.bias for head, share in shares])[self.length])
             self.act = student.act.folded()
-            self.act_size = nn.Parameter(torch.ones(self.lengths, 1, 1))  # by which its tokens count there
+            self.act_size = nn.Parameter(torch.ones(len(self.length), 1))  # by which a token counts there
             self.reader = student.reader.folded() if student.reader else None
 
     def features(self, codes: Tensor, attributes: Tensor) -> Tensor:
         """Looked up and laid in groups (B, lengths · inputs, 1, places)."""
-        if self.twice:
-            attributes = attributes.flatten(2).unsqueeze(-2) + self.half_step[:, None]
-        features = torch.cat([F.embedding(codes + self.first_row, self.table).flatten(2), attributes.flatten(2)], -1)
+        attributes = attributes.flatten(2)
+        again = [attributes + self.half_step] if self.twice else []
+        looked_up = F.embedding(codes + self.first_row, self.table).flatten(2)
+        features = torch.cat([looked_up, attributes, *again], dim=-1)
         groups = features.index_select(1, self.laid).unflatten(1, (-1, self.lengths)).flatten(2)
         return groups.unsqueeze(1).permute(0, 3, 1, 2)
 
@@ -67,9 +70,9 @@ class Packed(nn.Module):
     def forward(self, codes: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         """Looked up, laid in groups, through the layers and back."""
         tokens = self.tokens(self.second(self.first(self.features(codes, attributes)).relu()).relu())
-        contributions = (tokens @ self.last + self.last_bias).flatten(1, 2).index_select(1, self.back)
-        actions = (tokens @ self.act.weight.T) * self.act_size + self.act.bias
-        return contributions, actions.flatten(1, 2).index_select(1, self.back)
+        contributions = (tokens @ self.last).flatten(1, 2).index_select(1, self.back) + self.last_bias
+        shown = tokens.flatten(1, 2).index_select(1, self.back)
+        return contributions, (shown @ self.act.weight.T) * self.act_size + self.act.bias
 
 
 def _linears(network: nn.Module) -> list[nn.Linear]:

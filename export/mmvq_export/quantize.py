@@ -2,7 +2,7 @@
 
 The path to the codes (pieces, map, distances, arg-max) stays in float: there a rounding changes *which* code, and the
 reason with it, long before it changes the label (EDGE 1). Which nodes come after the codes is read off the graph:
-those that the TopK of the nearest codes feeds.
+those that the ArgMax of the nearest codes feeds.
 """
 
 import logging
@@ -80,7 +80,7 @@ def quantize(
             },
         )
         quantized = onnx.load(str(result))
-    _batched_products(quantized, model, np.uint8(128) if target == "x86" else np.int8(0))
+    _batched_weights(quantized, model)
     _laid_in_bytes(quantized, model)
     return quantized
 
@@ -107,44 +107,33 @@ def settle(
     rounded = run_file(quantized.SerializeToString(), windows, step)["contributions"]
     apart = np.split((rounded - meant).mean(0, dtype=np.float64), np.cumsum(counts)[:-1])
     [bias] = [tensor for tensor in quantized.graph.initializer if tensor.name == CONTRIBUTION_BIAS]
-    settled = numpy_helper.to_array(bias) - np.stack([own.mean(0, keepdims=True) for own in apart])
+    settled = numpy_helper.to_array(bias) - np.repeat([own.mean(0) for own in apart], counts, axis=0)
     bias.CopyFrom(numpy_helper.from_array(settled.astype(np.float32), CONTRIBUTION_BIAS))
 
 
-def _batched_products(quantized: onnx.ModelProto, model: onnx.ModelProto, zero: np.uint8 | np.int8) -> None:
-    """In place: products with a matrix a group (G, n, m), in integers, with a scale for every column of each group.
+def _batched_weights(quantized: onnx.ModelProto, model: onnx.ModelProto) -> None:
+    """In place: matrices a group (G, n, m) are kept in 8 bits, with a step for every column of each group, and
+    multiplied in float: ONNX Runtime makes floats of them when it loads a file.
 
-    ONNX Runtime's quantiser would have one scale for a column of all groups, and no integer kernel for that. zero: what
-    stands for 0 among the weights, and their type. Unsigned products are added in 32 bits on every x86, so that here
-    all 8 bits can be used; arm64 knows no product of signed activations and unsigned weights.
+    Its quantiser would have one step for a column of all groups, and a product of bytes is not worth the three nodes
+    around it here.
     """
     graph = quantized.graph
     source = {node.output[0]: node for node in graph.node}
-    constants = {tensor.name: tensor for tensor in graph.initializer}
     trained = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer if len(one.dims) == 3}
     nodes = []
     for node in graph.node:
         weight = source.get(node.input[1]) if node.op_type == "MatMul" else None
         name = weight.input[0].removesuffix("_quantized") if weight is not None else ""
-        if name not in trained:
-            nodes.append(node)
-            continue
-        given = source[node.input[0]]
-        step = np.abs(trained[name]).max(axis=1, keepdims=True).clip(1e-12) / 127
-        tensors = {
-            "whole": (np.round(trained[name] / step) + float(zero)).astype(zero.dtype),
-            "zero": np.array(zero),
-            "step": (step * numpy_helper.to_array(constants[given.input[1]])).astype(np.float32),
-        }
-        graph.initializer.extend(numpy_helper.from_array(value, f"{name}_{key}") for key, value in tensors.items())
-        product, number = f"{name}_product", f"{name}_number"
-        nodes.extend([
-            onnx.helper.make_node(
-                "MatMulInteger", [given.input[0], f"{name}_whole", given.input[2], f"{name}_zero"], [product]
-            ),
-            onnx.helper.make_node("Cast", [product], [number], to=onnx.TensorProto.FLOAT),
-            onnx.helper.make_node("Mul", [number, f"{name}_step"], list(node.output)),
-        ])
+        if name in trained:
+            step = (np.abs(trained[name]).max(axis=1, keepdims=True).clip(1e-12) / 127).astype(np.float32)
+            whole = np.round(trained[name] / step).astype(np.int8)
+            tensors = {f"{name}_whole": whole, f"{name}_step": step}
+            graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in tensors.items())
+            nodes.append(onnx.helper.make_node("Cast", [f"{name}_whole"], [f"{name}_cast"], to=onnx.TensorProto.FLOAT))
+            nodes.append(onnx.helper.make_node("Mul", [f"{name}_cast", f"{name}_step"], [f"{name}_float"]))
+            node.input[1] = f"{name}_float"
+        nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
     drop_unread(graph)
@@ -232,8 +221,8 @@ def after_codes(model: onnx.ModelProto) -> list[str]:
     fed: set[str] = set()
     names = []
     for node in model.graph.node:  # ONNX keeps nodes in topological order
-        if node.op_type == "TopK":
-            fed.add(node.output[1])
+        if node.op_type == "ArgMax":
+            fed.add(node.output[0])
         elif fed & set(node.input) and node.op_type != "ReduceSum":
             fed |= set(node.output)
             if node.op_type in KINDS and (node.op_type == "Relu" or weights & set(node.input)):

@@ -55,10 +55,10 @@ def shifted(packed: Packed, tokens: tuple[Tensor, Tensor], within: Range) -> Ten
     of both is rounded half as much (dithering)."""
     assert packed.first.bias is not None
     low, high = within
-    packed.half_step[1] = (high - low) / 255 / 2
+    packed.half_step.fill_((high - low) / 255 / 2)
     found = packed.features(*tokens)
     second = packed.first.weight[:, -tokens[1].flatten(2).shape[2] :].sum((1, 2, 3))
-    packed.first.bias.sub_(second * packed.half_step[1])
+    packed.first.bias.sub_(second * packed.half_step)
     return found
 
 

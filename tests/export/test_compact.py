@@ -64,11 +64,22 @@ def test_a_shape_that_others_read_too_stays_for_them():
 
 @pytest.mark.parametrize(("value", "stored"), [(0.5, onnx.TensorProto.FLOAT16), (0.1, onnx.TensorProto.FLOAT)])
 def test_constants_are_halved_where_nothing_is_lost(value: float, stored: int):
-    weights = np.full((3, 100), value, dtype=np.float32)
+    weights = value * np.arange(300, dtype=np.float32).reshape(3, 100)
     model = made([helper.make_node("MatMul", ["x", "weights"], ["y"])], [2, 2, 100], weights=weights)
     x = np.random.default_rng(0).normal(size=(2, 2, 3)).astype(np.float32)
     before = said(model, x)
     compact(model)
     [constant] = model.graph.initializer
     assert constant.data_type == stored
+    np.testing.assert_array_equal(said(model, x), before)
+
+
+def test_rows_that_are_equal_are_kept_once():
+    constant = np.random.default_rng(1).normal(size=(3, 200)).astype(np.float32)[[0, 2, 0, 1, 2, 0, 0, 2]]
+    model = made([helper.make_node("ReduceSum", ["x"], ["a"]), helper.make_node("Add", ["a", "rows"], ["y"])],
+                 [2, 8, 200], rows=constant)
+    x = np.random.default_rng(0).normal(size=(2, 2, 3)).astype(np.float32)
+    before = said(model, x)
+    compact(model)
+    assert sum(tensor.ByteSize() for tensor in model.graph.initializer) < 0.5 * constant.nbytes
     np.testing.assert_array_equal(said(model, x), before)

@@ -201,26 +201,26 @@ def mean_matrix(samples: int) -> Tensor:
 
 
 class Pieces(nn.Module):
-    """(B, window, channels) in g -> for every length its PieceValues."""
+    """(B, window, channels) in g -> for every length its PieceValues. All views look at the same pieces."""
+
+    even: Tensor
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout = layout
-        # Of every view what its pieces span, in samples: views that look at the same pieces share one cut.
-        self.spans = [
-            tuple((own.samples(i), own.step(i)) for i in range(len(own.lengths_s))) for own in layout.parts()
-        ]
-        self.shown = list(dict.fromkeys(map(layout.view, range(len(layout.lengths_s)))))
-        for number, spans in enumerate(self.spans):
-            waves = self._of(number, "rhythm")
-            for i, (samples, _) in enumerate(spans):
-                found = [resampling_matrix(samples)] if self._of(number, "axes", "gravity") else []
-                found += [mean_matrix(samples), *([wave_matrix(samples, layout.rate_hz).flatten(1)] if waves else [])]
-                filters = torch.cat(found, dim=1).T.unsqueeze(1).contiguous()
-                self.register_buffer(f"filters_{number}_{i}", filters, persistent=False)
+        self.views, self.cut = [own.view(0) for own in layout.parts()], layout.parts()[0]
+        if any(replace(own, views=self.cut.views) != self.cut for own in layout.parts()):
+            raise ValueError("all views look at the same pieces")
+        curves, waves = any(view != "rhythm" for view in self.views), "rhythm" in self.views
+        self.sizes = [POINTS] * curves + [1] + [POINTS, POINTS] * waves
+        for i in range(len(self.cut.lengths_s)):
+            samples = self.cut.samples(i)
+            found = [*([resampling_matrix(samples)] if curves else []), mean_matrix(samples)]
+            found += [wave_matrix(samples, layout.rate_hz).flatten(1)] if waves else []
+            self.register_buffer(f"filters_{i}", torch.cat(found, dim=1).T.contiguous(), persistent=False)
         # The scale of a spectrum is of all of it: what swings evenly at all frequencies has a small shape, and is loud.
         even = [float(layout.view(i) == "rhythm") for i, count in enumerate(layout.counts) for _ in range(count)]
-        self.register_buffer("even", torch.tensor(even)[:, None, None], persistent=False)
+        self.register_buffer("even", torch.tensor(even)[:, None], persistent=False)
 
     def forward(self, x: Tensor) -> list[PieceValues]:
         """Cut, measure and normalise."""
@@ -230,58 +230,48 @@ class Pieces(nn.Module):
         """As `forward`, the tokens of all lengths in one, (B, tokens, ...)."""
         if self.layout.axes > self.layout.channels:
             x = torch.cat([x, torch.linalg.vector_norm(x, dim=-1, keepdim=True)], dim=-1)
-        curves = x.transpose(1, 2).flatten(0, 1).unsqueeze(1)
-        drawn: dict[int, tuple[Tensor, ...]] = {}
-        found = []
-        for number, view in enumerate(self.shown):
-            first = self.spans.index(self.spans[number])
-            if first not in drawn:
-                drawn[first] = self._drawn(curves, first)
-            found.append(_seen(drawn[first], view))
+        drawn = self._drawn(x.transpose(1, 2).flatten(0, 1).unsqueeze(1))
+        found = [_seen(drawn, view) for view in self.views]
         points, offset = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in zip(*found, strict=True))
-        mean = points.mean(-1, keepdim=True)
-        shape = points - mean
-        size = shape.square().mean(-1, keepdim=True)
-        if "rhythm" in self.layout.views:
-            size = size + self.get_buffer("even") * mean.square()
+        # Without a last dimension of 1, to which ONNX Runtime would add a constant row by row, seven times as slowly.
+        mean = points.mean(-1)
+        shape = points - mean.unsqueeze(-1)
+        size = shape.square().mean(-1)
+        if "rhythm" in self.views:
+            size = size + self.even * mean.square()
         scale = size.sqrt()
         if self.layout.joint:
             shape, size = shape.flatten(2).unsqueeze(2), size.mean(2, keepdim=True)
         # Quiet pieces keep a small shape instead of noise blown up to full size.
-        return PieceValues(shape / (size + QUIET_G**2).sqrt(), offset.squeeze(-1), scale.squeeze(-1))
+        return PieceValues(shape / (size + QUIET_G**2).sqrt().unsqueeze(-1), offset, scale)
 
-    def _of(self, number: int, *views: PieceView) -> bool:
-        """Whether any of these views looks at the pieces of the view of that number."""
-        return any(
-            view in views for view, spans in zip(self.shown, self.spans, strict=True) if spans == self.spans[number]
-        )
-
-    def _drawn(self, curves: Tensor, number: int) -> tuple[Tensor, ...]:
-        """Curves (B·A, 1, W) -> what the filters find in the pieces of one view and of those that share them, one
-        length after another, each (B, T, A, n): 32 points, the mean, cosines, sines, of these what the views need."""
+    def _drawn(self, curves: Tensor) -> tuple[Tensor, ...]:
+        """Curves (B·A, 1, W) -> what the filters find in the pieces, one length after another, each (B, T, A, n): 32
+        points, the mean, cosines, sines, of these what the views need."""
         parts = []
-        for i, (samples, step) in enumerate(self.spans[number]):
-            filters = self.get_buffer(f"filters_{number}_{i}")
-            last = self.layout.window - samples
-            parts.append(F.conv1d(curves, filters, stride=step))
+        for i in range(len(self.cut.lengths_s)):
+            filters, step = self.get_buffer(f"filters_{i}"), self.cut.step(i)
+            last = self.layout.window - filters.shape[1]
+            if last == 0:  # one piece: a product does it
+                parts.append(F.linear(curves, filters).mT)
+                continue
+            parts.append(F.conv1d(curves, filters.unsqueeze(1), stride=step))
             if last % step:
-                parts.append(F.conv1d(curves[..., last:], filters))
+                parts.append(F.conv1d(curves[..., last:], filters.unsqueeze(1)))
         found = torch.cat(parts, dim=2).unflatten(0, (-1, self.layout.axes)).permute(0, 3, 1, 2)
-        sizes = [POINTS] * self._of(number, "axes", "gravity") + [1] + [POINTS, POINTS] * self._of(number, "rhythm")
-        return found.split(sizes, dim=-1)
+        return found.split(self.sizes, dim=-1)
 
 
 def _seen(drawn: tuple[Tensor, ...], view: PieceView) -> tuple[Tensor, Tensor]:
-    """What a view sees in what filters found: points (B, T, A, 32) and offset (B, T, A, 1)."""
-    [offset] = [part for part in drawn if part.shape[-1] == 1]
+    """What a view sees in what filters found: points (B, T, A, 32) and offset (B, T, A)."""
+    if view == "gravity":
+        points = _by_gravity(drawn[0])
+        return points, points.mean(-1)
+    [offset] = [part.squeeze(-1) for part in drawn if part.shape[-1] == 1]
     if view == "rhythm":
         cosines, sines = drawn[-2:]
         return (cosines.square() + sines.square()).sqrt(), offset
-    points = drawn[0]
-    if view == "gravity":
-        points = _by_gravity(points)
-        offset = points.mean(-1, keepdim=True)
-    return points, offset
+    return drawn[0], offset
 
 
 def _by_gravity(curves: Tensor) -> Tensor:

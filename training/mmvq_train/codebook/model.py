@@ -215,7 +215,7 @@ def _reader(inputs: int) -> nn.Sequential:
 
 def attribute_inputs(pieces: PieceValues) -> Tensor:
     """Offset and log-scale as a network likes them, (B, T, A, 2): both of about unit size."""
-    return torch.cat([pieces.offset[..., None], torch.log(pieces.scale[..., None] + 0.01) + 2.0], dim=-1)
+    return torch.stack([pieces.offset, torch.log(pieces.scale + 0.01) + 2.0], dim=-1)
 
 
 def scale_g(attributes: Tensor) -> Tensor:

@@ -171,14 +171,10 @@ class Student(nn.Module):
 
     def locate(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of the shapes of all tokens (B, T, S, 32·curves): z (B, T, S, d), codes and margins (B, T, S)."""
-        counts = [part.tokens for part in self.layout.parts()]
-        if len(set(counts)) == 1:  # as one product, which is one node of the exported graph
-            maps = torch.stack([own.weight.T for own in self.maps if isinstance(own, nn.Linear)])
-            rows = shape.flatten(1, 2).unflatten(1, (len(counts), -1))
-            z = (rows @ maps).flatten(1, 2).unflatten(1, shape.shape[1:3])
-        else:
-            parts = zip(self.maps, shape.split(counts, dim=1), strict=True)
-            z = torch.cat([own(part) for own, part in parts], dim=1)
+        # One product, which is one node of the exported graph.
+        maps = torch.stack([own.weight.T for own in self.maps if isinstance(own, nn.Linear)])
+        rows = shape.flatten(1, 2).unflatten(1, (len(maps), -1))
+        z = (rows @ maps).flatten(1, 2).unflatten(1, shape.shape[1:3])
         placed = z.detach()
         table = placed.index_select(1, self.laid).unflatten(1, (len(self.codes), -1)).flatten(2, 3)
         close = closeness(table, self.codes).unflatten(2, (-1, self.layout.streams)).flatten(1, 2)
