@@ -105,5 +105,5 @@ def spent(exported: Exported, target: Target, batch: Batch) -> dict[str, float] 
     x = exported.run.calibration["x"]
     plain = graph_of(exported.run.student, x, "none", target, batch)
     files = {"float": plain.SerializeToString(), "int8": exported.model.SerializeToString()}
-    rows = x[: batch if isinstance(batch, int) else 1]
-    return interleaved({name: called(data, rows) for name, data in files.items()})
+    step = batch if isinstance(batch, int) else 1
+    return interleaved({name: called(data, x, step) for name, data in files.items()})

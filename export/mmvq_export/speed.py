@@ -1,5 +1,6 @@
 """How long calls take, side by side on this machine."""
 
+import itertools
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -20,10 +21,12 @@ def fits_host(target: Target) -> bool:
     return HOSTS.get(platform.machine()) == target
 
 
-def called(data: bytes, x: npt.NDArray[np.float32]) -> Callable[[], object]:
-    """A call of a model file on windows x (batch, W, 3)."""
+def called(data: bytes, x: npt.NDArray[np.float32], batch: int = 1) -> Callable[[], object]:
+    """Calls of a model file, on `batch` windows at a time of x (N, W, 3), in turn: one window again and again is soon
+    foreseen by the processor."""
     session = open_session(data)
-    return lambda: session.run(None, {"accel": x})
+    turns = itertools.cycle([x[i : i + batch] for i in range(0, len(x) - batch + 1, batch)])
+    return lambda: session.run(None, {"accel": next(turns)})
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], count: int = CALLS, runs: int = 1) -> dict[str, float]:
