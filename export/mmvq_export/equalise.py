@@ -28,7 +28,7 @@ def equalise(deployed: Deployed, x: Tensor) -> None:
     embedded = packed.table.shape[1] * student.layout.streams
     features = features / features[:, embedded:].mean(1, keepdim=True)
     features[:, embedded:] = 1  # attributes are computed in the graph, and keep their size
-    tables = packed.table.view(packed.lengths, student.layout.streams, student.size, -1)
+    tables = packed.table.view(student.layout.streams, packed.lengths, student.size, -1).transpose(0, 1)
     tables.div_(features[:, :embedded].reshape(packed.lengths, student.layout.streams, 1, -1))
     _lift(packed.first, features)
     _lower(packed.first, first)

@@ -19,6 +19,7 @@ class Packed(nn.Module):
     logits (B, T, M): what the student's `said` and `act` say, but for rounding, from whose weights it is made."""
 
     half_step: Tensor
+    first_code: Tensor
     first_row: Tensor
     laid: Tensor
     back: Tensor
@@ -29,15 +30,16 @@ class Packed(nn.Module):
         super().__init__()
         layout, size = student.layout, student.size
         self.lengths = len(layout.counts)
-        first = torch.arange(self.lengths * layout.streams).view(self.lengths, -1) * size
-        self.register_buffer("first_row", first.repeat_interleave(torch.tensor(layout.counts), dim=0))
+        self.register_buffer("length", torch.arange(self.lengths).repeat_interleave(torch.tensor(layout.counts)))
+        self.register_buffer("first_code", size * self.length[:, None])  # in one list for all lengths
+        self.register_buffer("first_row", size * self.lengths * torch.arange(layout.streams))
         # Place by place, as int8 kernels want channels last: nothing needs to be turned for them.
         self.register_buffer("laid", student.laid.view(self.lengths, -1).T.flatten())
         self.register_buffer("back", student.back)
-        self.register_buffer("length", torch.arange(self.lengths).repeat_interleave(torch.tensor(layout.counts)))
         self.twice = twice
         self.register_buffer("half_step", torch.zeros(()))
-        self.table = nn.Parameter(torch.cat(list(student.embed)).detach())
+        tables = torch.stack(list(student.embed)).detach().unflatten(1, (layout.streams, size))
+        self.table = nn.Parameter(tables.transpose(0, 1).flatten(0, 2))  # of each stream the codes of all lengths
         with torch.no_grad():
             hidden = zip(*(_linears(network) for network in student.networks), strict=True)
             self.first, self.second = (_grouped(layers) for layers in hidden)
@@ -55,7 +57,7 @@ class Packed(nn.Module):
         """Looked up and laid in groups (B, lengths · inputs, 1, places)."""
         attributes = attributes.flatten(2)
         again = [attributes + self.half_step] if self.twice else []
-        looked_up = F.embedding(codes + self.first_row, self.table).flatten(2)
+        looked_up = F.embedding(codes + self.first_code + self.first_row, self.table).flatten(2)
         features = torch.cat([looked_up, attributes, *again], dim=-1)
         groups = features.index_select(1, self.laid).unflatten(1, (-1, self.lengths)).flatten(2)
         return groups.unsqueeze(1).permute(0, 3, 1, 2)

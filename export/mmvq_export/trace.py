@@ -25,7 +25,6 @@ Batch = int | Literal["dynamic"]
 class Deployed(nn.Module):
     """accel (B, window, 3) in g -> the published outputs. Probabilities come from the very contributions published."""
 
-    code_offset: Tensor
     bias: Tensor
     temperature: Tensor
 
@@ -34,9 +33,6 @@ class Deployed(nn.Module):
         super().__init__()
         self.student = student
         self.networks = Packed(student, twice)
-        lengths, size, _ = student.codes.shape
-        counts = torch.tensor(student.layout.counts)
-        self.register_buffer("code_offset", torch.repeat_interleave(size * torch.arange(lengths), counts)[:, None])
         self.register_buffer("bias", student.bias.detach().clone())
         self.register_buffer("temperature", student.temperature.clone())
 
@@ -49,7 +45,7 @@ class Deployed(nn.Module):
         return (
             F.softmax(logits / self.temperature, dim=-1),
             self.student.unlikeness(logits),
-            codes + self.code_offset,  # one list for all lengths
+            codes + self.networks.first_code,
             margins,
             self.student.attributes(pieces),
             contributions,
