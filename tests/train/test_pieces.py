@@ -207,3 +207,8 @@ def test_rhythm_has_no_part_in_gravity_and_its_scale_is_of_what_swings():
 def test_a_quiet_piece_has_a_flat_rhythm():
     quiet, loud = (Pieces(VIEWS.parts()[2])(size * noise(1, 200, 3))[1].shape.abs().max() for size in (0.001, 0.1))
     assert quiet < 0.1 * loud
+
+
+def test_views_that_look_at_other_pieces_are_refused():
+    with pytest.raises(ValueError, match="same pieces"):
+        Pieces(Layout(20.0, 200, (1.0, 4.0), (1.0, 2.0), views=("axes", "rhythm")))
