@@ -29,11 +29,6 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def link(tmp_path: Path) -> Path:
-    return tmp_path / "wrist"
-
-
 class Simulation:
     """mmvq-bridge simulate in a process of its own, ready for a reader."""
 

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from record_parts import (
     RATE_HZ,
     Recorded,
     device,
-    end_all,
     indices,
     part_of,
     printing,
@@ -25,22 +23,6 @@ from record_parts import (
 
 from mmvq_bridge.cli import main
 from mmvq_bridge.recordings import read_recordings
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    yield
-    end_all()
-
-
-@pytest.fixture
-def link(tmp_path: Path) -> Path:
-    return tmp_path / "wrist"
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "walk.parquet"
 
 
 def test_labels_typed_into_a_pipe_are_at_the_samples_of_their_moments(link: Path, out: Path) -> None:

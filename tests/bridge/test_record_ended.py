@@ -3,14 +3,13 @@
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode leaves a test's folder out
-from record_parts import Recorded, device, end_all, indices, part_of, printing, recorded, refused, stretches
+from record_parts import Recorded, device, indices, part_of, printing, recorded, refused, stretches
 
 from mmvq_bridge.cli import main
 from mmvq_bridge.faults import Faults
@@ -21,22 +20,6 @@ ON_A_SMALL_DISK = (
     "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
     "from mmvq_bridge.cli import main; sys.exit(main())"
 )
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    yield
-    end_all()
-
-
-@pytest.fixture
-def link(tmp_path: Path) -> Path:
-    return tmp_path / "wrist"
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "walk.parquet"
 
 
 def test_at_full_speed_no_sample_is_lost_and_a_lost_port_ends_with_the_file_written(link: Path, out: Path) -> None:

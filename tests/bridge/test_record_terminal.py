@@ -8,7 +8,6 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from record_parts import (
     ENVIRONMENT,
     PATIENCE_S,
     device,
-    end_all,
     part_of,
     rows_in,
     started,
@@ -33,22 +31,6 @@ from mmvq_bridge.recordings import read_recordings
 IN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    yield
-    end_all()
-
-
-@pytest.fixture
-def link(tmp_path: Path) -> Path:
-    return tmp_path / "wrist"
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "walk.parquet"
 
 
 class Terminal:
