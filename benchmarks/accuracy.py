@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from additive import DATA, together
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
 from blackbox import int8, probabilities, trained
 from common import RESULTS, commit, slug, write_result
-from deployed import CHOSEN, FAST, RUNS, exported, recipe
+from deployed import CHOSEN, FAST, RUNS, SEEDS, exported, recipe, student_of
 from disturbed import FOREARM, disturbed
 from folds import Floats, Labels, calibration_error, counts, f1, interval, per_class, reliability
 from handcrafted import handcrafted
@@ -76,8 +77,7 @@ class Task:
         return together(self.data.train, self.data.calibrate)
 
 
-TEACHERS: Final = {"WRN16-2": "net.onnx", "mmvq": "student.onnx"}  # of the net that is taught; the files they leave
-ANSWERS: Final = 0.5  # what theirs count beside labels
+ANSWERS: Final = 0.5  # what teachers' count beside labels
 BEST_SO: Final[dict[str, dict[str, str]]] = {  # rows of search.py, where nets learn better than as its first ones do
     "wisdm_watch": {}, "selfback_wrist": {"WRN16-2": "WRN16-2, not mixed"},
 }
@@ -124,33 +124,32 @@ def net(name: str, task: Task, answers: Tensor | None = None) -> Judge:
 
 def taught(name: str, task: Task) -> Judge:
     """A black box that learns from a larger one and from mmvq too, both of the same fold, as the student could."""
-    windows, said = task.data.train.x.numpy(), []
-    for teacher, file in TEACHERS.items():
-        path = task.run.parent / f"{task.name}-{task.config.fold}-{slug(teacher)}" / file
-        if not path.exists():
-            raise BadInput(f"{path} is not there yet: run the row {teacher} of this fold first")
-        said.append(probabilities(path.read_bytes(), windows))
+    fold, windows = task.config.fold, task.data.train.x.numpy()
+    larger, ours = RUNS / f"{task.name}-{fold}-{slug('WRN16-2')}" / "net.onnx", student_of(task.name, fold)
+    if ours is None or not larger.exists():
+        raise BadInput(f"{RUNS} has no WRN16-2 or no mmvq of {task.name}'s fold {fold} yet: run those rows first")
+    said = [probabilities(path.read_bytes(), windows) for path in (larger, ours / "student.onnx")]
     return net(name, task, torch.from_numpy(np.mean(said, axis=0)))
 
 
-def student(chosen: dict[str, str], task: Task) -> Judge:
+def student(chosen: dict[str, str], seed: int, task: Task) -> Judge:
     """mmvq itself."""
-    fold = {key: getattr(task.config, key) for key in ("data", "split", "fold", "seed")}
-    config = replace(recipe(task.name, chosen), **fold)
+    fold = {key: getattr(task.config, key) for key in ("data", "split", "fold")}
+    config = replace(recipe(task.name, chosen), seed=seed, **fold)
     data = exported(config, load_dataset(config), task.run)  # its training windows may overlap otherwise
     return Judge(lambda x: np.asarray(run_file(data, x)["probabilities"]), bytes=len(data))
 
 
 ROWS: Final[dict[str, Callable[[Task], Judge]]] = {
     "random forest": forest,
-    "MiniRocket": lambda task: rocket([MiniRocket], task),
-    "WRN16-1": lambda task: net("WRN16-1", task),
-    "WRN16-2": lambda task: net("WRN16-2", task),
-    "TinierHAR": lambda task: net("TinierHAR", task),
-    "mmvq": lambda task: student(CHOSEN, task),
-    "mmvq, one view": lambda task: student(FAST, task),
-    "WRN16-1, taught": lambda task: taught("WRN16-1", task),
-    "MultiRocket-Hydra": lambda task: rocket([MultiRocket, HydraTransformer], task),
+    "MiniRocket": partial(rocket, [MiniRocket]),
+    "WRN16-1": partial(net, "WRN16-1"),
+    "WRN16-2": partial(net, "WRN16-2"),
+    "TinierHAR": partial(net, "TinierHAR"),
+    **{row: partial(student, CHOSEN, seed) for row, seed in SEEDS.items()},
+    "mmvq, one view": partial(student, FAST, 0),
+    "WRN16-1, taught": partial(taught, "WRN16-1"),
+    "MultiRocket-Hydra": partial(rocket, [MultiRocket, HydraTransformer]),
 }
 
 

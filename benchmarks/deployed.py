@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from additive import DATA
+from common import slug
 from search import FORMS, PARTS, form
 
 from mmvq_bridge.files import atomic
@@ -20,6 +21,7 @@ CHOSEN: Final = {  # of search.FORMS
     "wisdm_watch": "axes, gravity, rhythm, three lengths, longer",
     "selfback_wrist": "axes and gravity, longer",
 }
+SEEDS: Final = {"mmvq": 0, "mmvq, seed 1": 1, "mmvq, seed 2": 2}  # rows of accuracy.py; the first is the headline
 FAST: Final = dict.fromkeys(CHOSEN, "axes, three lengths, longer")  # about as fast as WRN16-1
 
 
@@ -28,6 +30,12 @@ def recipe(name: str, chosen: dict[str, str] = CHOSEN) -> Config:
     (docs/distillation.md)."""
     parts = [PARTS[part] for part in FORMS[chosen[name]]]
     return replace(form(parts, name, DATA[name]), teachers=TeachersConfig(use=("none",)))
+
+
+def student_of(name: str, fold: int) -> Path | None:
+    """Run of the student that accuracy.py left of a data set's fold, of the first of the seeds that is there."""
+    runs = [RUNS / f"{name}-{fold}-{slug(row)}" for row in SEEDS]
+    return next((run for run in runs if (run / "student.onnx").exists()), None)
 
 
 def exported(config: Config, data: Dataset, run: Path) -> bytes:

@@ -21,7 +21,7 @@ import torch
 from additive import DATA
 from blackbox import Floats, Net
 from common import slug, write_result
-from deployed import RUNS
+from deployed import RUNS, student_of
 from disturbed import FOREARM
 from torch import Tensor
 
@@ -47,8 +47,8 @@ def main() -> None:
     for name in [name for name in DATA if name in sys.argv] or DATA:
         rows: dict[str, list[dict[str, float]]] = {}
         for fold in FOLDS:
-            path = RUNS / f"{name}-{fold}-mmvq"
-            if not (path / "student.onnx").exists():
+            path = student_of(name, fold)
+            if path is None:
                 continue
             config = replace(
                 DATA[name], data=str(folder / name / f"{name}.parquet"), split=str(folder / name / "splits.json"),
