@@ -48,7 +48,7 @@ def run_student(student: Student, x: npt.NDArray[np.float32]) -> Outputs:
     counts = torch.tensor(student.layout.counts)
     out["codes"] += torch.repeat_interleave(student.size * torch.arange(len(counts)), counts)[:, None]
     out["probabilities"] = F.softmax(out["logits"] / student.temperature, dim=-1)
-    out["unknown_score"] = student.unlikeness(out["logits"])
+    out["unknown_score"] = student.unlikeness(student.by_length(out["contributions"]))
     out["sub_actions"] = sub_action_probabilities(out["actions"])
     return {name: out[name].numpy() for name in OUTPUTS}
 

@@ -24,6 +24,7 @@ from mmvq_export.gates import run_file
 
 Target = Literal["x86", "arm64"]
 CONTRIBUTION_BIAS: Final = "networks.last_bias"  # as the tracer calls it in Deployed
+UNLIKENESS: Final = "student.unlikeness."  # and what comes before its matrices' names
 LAYING: Final = ("Concat", "Gather", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 KINDS: Final = ("Conv", "Relu", "MatMul", "Gemm", "Gather")
 # VNNI kernels take unsigned activations; those of arm64 want both signed.
@@ -80,7 +81,7 @@ def quantize(
             },
         )
         quantized = onnx.load(str(result))
-    _batched_weights(quantized, model)
+    _kept_in_bytes(quantized, model)
     _laid_in_bytes(quantized, model)
     return quantized
 
@@ -111,22 +112,26 @@ def settle(
     bias.CopyFrom(numpy_helper.from_array(settled.astype(np.float32), CONTRIBUTION_BIAS))
 
 
-def _batched_weights(quantized: onnx.ModelProto, model: onnx.ModelProto) -> None:
-    """In place: matrices a group (G, n, m) are kept in 8 bits, with a step for every column of each group, and
-    multiplied in float: ONNX Runtime makes floats of them when it loads a file.
+def _kept_in_bytes(quantized: onnx.ModelProto, model: onnx.ModelProto) -> None:
+    """In place: matrices a group (G, n, m) and those of the unknown score (n, m) are kept in 8 bits, with a step for
+    every column of each, and multiplied in float: ONNX Runtime makes floats of them when it loads a file.
 
     Its quantiser would have one step for a column of all groups, and a product of bytes is not worth the three nodes
     around it here.
     """
     graph = quantized.graph
     source = {node.output[0]: node for node in graph.node}
-    trained = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer if len(one.dims) == 3}
+    rounded = {tensor.name for tensor in graph.initializer}
+    trained = {
+        one.name: numpy_helper.to_array(one) for one in model.graph.initializer
+        if one.name.startswith(UNLIKENESS) or (len(one.dims) == 3 and f"{one.name}_quantized" in rounded)
+    }
     nodes = []
     for node in graph.node:
         weight = source.get(node.input[1]) if node.op_type == "MatMul" else None
-        name = weight.input[0].removesuffix("_quantized") if weight is not None else ""
-        if name in trained:
-            step = (np.abs(trained[name]).max(axis=1, keepdims=True).clip(1e-12) / 127).astype(np.float32)
+        name = weight.input[0].removesuffix("_quantized") if weight is not None else node.input[-1]
+        if node.op_type == "MatMul" and name in trained:
+            step = (np.abs(trained[name]).max(axis=-2, keepdims=True).clip(1e-12) / 127).astype(np.float32)
             whole = np.round(trained[name] / step).astype(np.int8)
             tensors = {f"{name}_whole": whole, f"{name}_step": step}
             graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in tensors.items())
@@ -220,10 +225,14 @@ def after_codes(model: onnx.ModelProto) -> list[str]:
     weights = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
     fed: set[str] = set()
     names = []
+
+    def sums(node: onnx.NodeProto) -> bool:
+        return node.op_type == "ReduceSum" or (node.op_type == "MatMul" and node.input[0] in weights)
+
     for node in model.graph.node:  # ONNX keeps nodes in topological order
         if node.op_type == "ArgMax":
             fed.add(node.output[0])
-        elif fed & set(node.input) and node.op_type != "ReduceSum":
+        elif fed & set(node.input) and not sums(node):
             fed |= set(node.output)
             if node.op_type in KINDS and (node.op_type == "Relu" or weights & set(node.input)):
                 names.append(node.name)

@@ -41,10 +41,11 @@ class Deployed(nn.Module):
         pieces = self.student.pieces.joined(accel)
         _, codes, margins = self.student.locate(pieces.shape)
         contributions, actions = self.networks(codes, attribute_inputs(pieces))
-        logits = contributions.sum(1) + self.bias
+        sums = self.student.by_length(contributions)
+        logits = sums.sum(1) + self.bias
         return (
             F.softmax(logits / self.temperature, dim=-1),
-            self.student.unlikeness(logits),
+            self.student.unlikeness(sums),
             codes + self.networks.first_code,
             margins,
             self.student.attributes(pieces),

@@ -142,10 +142,14 @@ def test_labels_do_not_reach_the_map_to_the_codes(student: Student):
 
 
 class Told(Student):
-    """A student whose logits are the first samples of x: what calibration is to find is known."""
+    """A student whose first token counts what the first samples of x are, and that alone makes its logits: what
+    calibration is to find is known."""
 
     def forward(self, x: torch.Tensor):
-        return replace(super().forward(x), logits=x[:, 0])
+        out = super().forward(x)
+        alone = torch.zeros_like(out.contributions)
+        alone[:, 0] = x[:, 0]
+        return replace(out, logits=x[:, 0], contributions=alone)
 
 
 def test_calibration_finds_the_temperature_that_labels_were_drawn_with():
@@ -158,32 +162,34 @@ def test_calibration_finds_the_temperature_that_labels_were_drawn_with():
     seen = WindowSet(x, drawn, np.array(["a"] * 4000))
     calibrate(student, seen, seen)
     assert float(student.temperature) == pytest.approx(truth, rel=0.12)
-    unknown = student.unlikeness(x[:, 0])
+    unknown = student.unlikeness(student.by_length(student(x).contributions))
     assert float((unknown <= student.threshold).float().mean()) == pytest.approx(KNOWN_SHARE, abs=0.002)
 
 
 def test_the_unknown_score_is_the_distance_to_the_nearest_class_less_that_to_all():
     y = np.arange(6000) % 3
-    spread = np.array([[1.0, 0.5, 0.0], [0.0, 0.3, 0.0], [0.0, 0.0, 2.0]])
-    seen = 5 * np.eye(3)[y] + noise(6000, 1, 3, seed=4)[:, 0].numpy() @ spread
-    probe = np.array([[5.0, 0.0, 0.0], [9.0, 0.0, 0.0], [2.5, 2.5, 0.0], [-9.0, 9.0, -9.0]])
+    spread = np.eye(6) + 0.5 * np.eye(6, k=1)
+    spread[2] *= 2
+    seen = 5 * np.eye(3, 6)[y] + noise(6000, 1, 6, seed=4)[:, 0].numpy() @ spread
+    probe = np.array([[5, 0, 0, 0, 0, 0], [9, 0, 0, 1, 0, 0], [2.5, 2.5, 0, 0, -1, 2], [-9, 9, -9, 4, 0, 0]])
     middle = np.stack([seen[y == c].mean(0) for c in range(3)])
 
     def inverse(apart: np.ndarray) -> np.ndarray:
         found = np.cov(apart.T, bias=True)
-        return np.linalg.inv(found + (SHRINK * np.trace(found) / 3 + LEAST) * np.eye(3))
+        return np.linalg.inv(found + (SHRINK * np.trace(found) / 6 + LEAST) * np.eye(6))
 
     near = cdist(probe, middle, "mahalanobis", VI=inverse(seen - middle[y])).min(1) ** 2
     far = cdist(probe, seen.mean(0)[None], "mahalanobis", VI=inverse(seen)).min(1) ** 2
-    unlike = Unlikeness(3)
-    unlike.fit(torch.from_numpy(seen), torch.from_numpy(y))
-    np.testing.assert_allclose(unlike(torch.from_numpy(probe).float()), near - far, rtol=1e-4)
+    unlike = Unlikeness(2, 3)
+    told = [torch.from_numpy(rows.reshape(-1, 2, 3)) for rows in (seen, probe)]
+    unlike.fit(told[0], torch.from_numpy(y))
+    np.testing.assert_allclose(unlike(told[1].float()), near - far, atol=0.4)
 
 
 def test_a_label_without_windows_is_never_the_nearest():
-    y, unlike = torch.arange(600) % 3, Unlikeness(4)
-    unlike.fit(F.one_hot(y, 4) + 0.1 * noise(600, 1, 4)[:, 0], y)
-    told = unlike(torch.eye(4))
+    y, unlike = torch.arange(600) % 3, Unlikeness(1, 4)
+    unlike.fit(F.one_hot(y, 4)[:, None] + 0.1 * noise(600, 1, 4), y)
+    told = unlike(torch.eye(4)[:, None])
     assert torch.isfinite(told).all() and told[3] > told[:3].max() + 10
 
 

@@ -128,6 +128,11 @@ class Layout:
             first += count
         return torch.tensor(laid), torch.tensor(back)
 
+    def same_length(self) -> Tensor:
+        """(different lengths, tokens): 1 where a token is as long as that, in whatever view."""
+        seconds = self.spans_s()[:, 1]
+        return torch.from_numpy((seconds == np.unique(seconds)[:, None]).astype(np.float32))
+
     def spans_s(self) -> npt.NDArray[np.float32]:
         """(tokens, 2): start from the window's beginning, and length, in seconds."""
         rows = [

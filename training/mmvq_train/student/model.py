@@ -91,6 +91,7 @@ class Student(nn.Module):
     codes: Tensor
     laid: Tensor
     back: Tensor
+    same_length: Tensor
     temperature: Tensor
     threshold: Tensor
 
@@ -106,8 +107,9 @@ class Student(nn.Module):
         self.register_buffer("codes", torch.zeros(lengths, size, dim))
         for name, index in zip(("laid", "back"), layout.side_by_side(), strict=True):
             self.register_buffer(name, index, persistent=False)
+        self.register_buffer("same_length", layout.same_length(), persistent=False)
         self.register_buffer("temperature", torch.ones(()))
-        self.unlikeness = Unlikeness(classes)
+        self.unlikeness = Unlikeness(len(self.same_length), classes)
         self.register_buffer("threshold", torch.zeros(()))
         self.size = size
         # Row stream · size + code of a length's table: a code means another thing on another axis.
@@ -202,6 +204,10 @@ class Student(nn.Module):
             hidden = self.reader(hidden)
         contributions = self.contribute[i](hidden).unflatten(0, features.shape[:2])
         return contributions * self.share[i], hidden.unflatten(0, features.shape[:2])
+
+    def by_length(self, contributions: Tensor) -> Tensor:
+        """What tokens as long as each other count together, of all views: (B, T, C) -> (B, different lengths, C)."""
+        return self.same_length @ contributions
 
     def attributes(self, pieces: PieceValues) -> Tensor:
         """(B, T, A, 4): start and length in seconds, offset and scale in g."""
