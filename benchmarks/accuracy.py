@@ -77,6 +77,7 @@ class Task:
         return together(self.data.train, self.data.calibrate)
 
 
+PART: Final = 1024  # windows whose random convolutions are made at once
 ANSWERS: Final = 0.5  # what teachers' count beside labels
 BEST_SO: Final[dict[str, dict[str, str]]] = {  # rows of search.py, where nets learn better than as its first ones do
     "wisdm_watch": {}, "selfback_wrist": {"WRN16-2": "WRN16-2, not mixed"},
@@ -93,9 +94,8 @@ def forest(task: Task) -> Judge:
 
 def rocket(kinds: Sequence[Callable[..., Any]], task: Task) -> Judge:
     """Random convolutions and a ridge, whose strength the held-out people choose."""
-    fitted, held, seen = task.data.train, task.data.calibrate, task.everybody
+    fitted, seen = task.data.train, task.everybody  # who is fitted on comes first
     transforms = [kind(random_state=0, n_jobs=1).fit(_rows(fitted.x.numpy())) for kind in kinds]
-    scaler = StandardScaler()
 
     def features(x: Floats) -> Floats:
         found = [np.asarray(one.transform(_rows(x)), dtype=np.float32) for one in transforms]
@@ -104,10 +104,17 @@ def rocket(kinds: Sequence[Callable[..., Any]], task: Task) -> Judge:
                 found[i] = np.sqrt(np.maximum(found[i], 0))
         return np.concatenate(found, axis=1)
 
-    inside, outside = scaler.fit_transform(features(fitted.x.numpy())), scaler.transform(features(held.x.numpy()))
-    rows = np.arange(len(fitted), len(seen))  # of the held-out people
-    final = chosen_ridge(np.concatenate([inside, outside]), seen.y.numpy(), rows, task.classes)
-    return Judge(lambda x: final(scaler.transform(features(x))), probable=False)
+    def parts(x: Floats) -> list[Floats]:
+        return np.array_split(x, -(-len(x) // PART))
+
+    # In place, as tens of thousands of features a window are gigabytes.
+    x, scaler = np.concatenate([features(part) for part in parts(seen.x.numpy())]), StandardScaler(copy=False)
+    for part in parts(x[: len(fitted)]):
+        scaler.partial_fit(part)
+    final = chosen_ridge(scaler.transform(x), seen.y.numpy(), len(fitted), task.classes)
+    return Judge(
+        lambda x: np.concatenate([final(scaler.transform(features(part))) for part in parts(x)]), probable=False
+    )
 
 
 def net(name: str, task: Task, answers: Tensor | None = None) -> Judge:

@@ -1,4 +1,4 @@
-"""Fewer bytes and nodes for the same numbers: halves where nothing is lost, equal rows once, 32 bit indices, one change
+"""Fewer bytes and nodes for the same numbers: bytes or halves where nothing is lost, equal rows once, 32 bit indices, one change
 of shape in place of several, short names inside the graph."""
 
 from typing import Final
@@ -15,7 +15,7 @@ def compact(model: onnx.ModelProto) -> None:
     """In place. Inputs and outputs keep their names, and every output its bits."""
     _reshape_once(model)
     _rows_once(model.graph)
-    _halve(model.graph)
+    _shrink(model.graph)
     _shorten_indices(model.graph)
     _leave_out_zeros(model.graph)
     _share(model.graph)
@@ -75,18 +75,19 @@ def _first(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
     graph.node.extend([*nodes, *rest])
 
 
-def _halve(graph: onnx.GraphProto) -> None:
-    """Store float32 constants in half precision where that is exact, and cast them back in the graph."""
+def _shrink(graph: onnx.GraphProto) -> None:
+    """Store float32 constants in bytes or in half precision where that is exact, and cast them back in the graph."""
     casts = []
     for tensor in graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALLEST:
             continue
         values = numpy_helper.to_array(tensor)
-        half = values.astype(np.float16)
-        if not np.array_equal(half.astype(np.float32), values):
+        bytes_or_half = (values.clip(-128, 127).astype(np.int8), values.astype(np.float16))
+        small = next((one for one in bytes_or_half if np.array_equal(one.astype(np.float32), values)), None)
+        if small is None:
             continue
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+        tensor.CopyFrom(numpy_helper.from_array(small, f"{name}_small"))
         casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], name=f"cast_{name}", to=TensorProto.FLOAT))
     _first(graph, casts)
 
