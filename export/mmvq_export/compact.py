@@ -1,5 +1,5 @@
-"""Fewer bytes and nodes for the same numbers: bytes or halves where nothing is lost, equal rows once, 32 bit indices, one change
-of shape in place of several, short names inside the graph."""
+"""Fewer bytes and nodes for the same numbers: bytes or halves where nothing is lost, equal rows once, 32 bit indices,
+one change of shape in place of several, short names inside the graph."""
 
 from typing import Final
 

@@ -62,9 +62,12 @@ def test_a_shape_that_others_read_too_stays_for_them():
     np.testing.assert_array_equal(said(model, x), 2 * x.reshape(2, 6))
 
 
-@pytest.mark.parametrize(("value", "stored"), [(0.5, onnx.TensorProto.FLOAT16), (0.1, onnx.TensorProto.FLOAT)])
-def test_constants_are_halved_where_nothing_is_lost(value: float, stored: int):
-    weights = value * np.arange(300, dtype=np.float32).reshape(3, 100)
+@pytest.mark.parametrize(("value", "stored"), [
+    (1.0, onnx.TensorProto.INT8), (2.0, onnx.TensorProto.FLOAT16), (0.5, onnx.TensorProto.FLOAT16),
+    (0.1, onnx.TensorProto.FLOAT),
+])
+def test_constants_take_bytes_or_halves_where_nothing_is_lost(value: float, stored: int):
+    weights = value * (np.arange(300, dtype=np.float32).reshape(3, 100) % 101)
     model = made([helper.make_node("MatMul", ["x", "weights"], ["y"])], [2, 2, 100], weights=weights)
     x = np.random.default_rng(0).normal(size=(2, 2, 3)).astype(np.float32)
     before = said(model, x)
