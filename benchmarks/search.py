@@ -1,11 +1,11 @@
 """Which form of student, and how it and its peers learn: recorded before any test person is looked at.
 
-    python benchmarks/search.py ../shared/data [SET ...]    # writes results/search/<set>/, results/search.json; goes on
+    python benchmarks/search.py ../shared/data [SET ...] [ROW ...]      # goes on if stopped
 
-Fold 1 tests, folds 2 to 4 train; people of fold 0 are nowhere. A part is one view of pieces
-with lengths, codes and networks of its own, on k-means codes: what text does to codes is measured in codebook.py. Parts
-learn apart, as in the product, so a form is a sum of parts (mean of their logits). What forms weigh, and how long a
-call takes: latency.py.
+Writes results/search/<set>/ and results/search.json. Fold 1 tests, folds 2 to 4 train; people of fold 0 are nowhere. A
+part is one view of pieces with lengths, codes and networks of its own, on k-means codes: what text does to codes is
+measured in codebook.py. Parts learn apart, as in the product, so a form is a sum of parts (mean of their logits). What
+forms weigh, and how long a call takes: latency.py.
 """
 
 import json
@@ -170,14 +170,14 @@ NETS: Final[dict[str, Box]] = {
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder, rows = Path(sys.argv[1]), [row for row in (*PARTS, *NETS) if row in sys.argv] or [*PARTS, *NETS]
     torch.set_num_threads(1)
     for name in [name for name in DATA if name in sys.argv] or DATA:
         config = replace(
             DATA[name], data=str(folder / name / f"{name}.parquet"), split=str(folder / name / "splits.json"), fold=FOLD
         )
         data: Dataset | None = None
-        for row in [*PARTS, *NETS]:
+        for row in rows:
             path = RESULTS / "search" / name / f"{slug(row)}.json"
             if not there(path):
                 data = data or dataset(config)
@@ -250,19 +250,22 @@ def scored(name: str, stems: Sequence[str]) -> dict[str, float]:
 
 
 def write() -> None:
-    """results/search.json of all rows that are there, and of the forms whose parts are."""
-    told: dict[str, Any] = {}
+    """results/search.json of all rows that are there, and of the forms whose parts are. What it has already stays,
+    should what the parts said be gone."""
+    path, every = RESULTS / "search.json", {**FORMS, **{net: (net,) for net in NETS}}
+    told: dict[str, Any] = json.loads(path.read_text())["data"] if path.exists() else {}
     for folder in sorted(path for path in (RESULTS / "search").iterdir() if path.is_dir()):
         rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if there(path)]
         of = {row["row"]: row for row in rows}
-        told[folder.name] = {
+        known = told.get(folder.name, {}) | {
             what: {
                 "macro_f1": scored(folder.name, [slug(part) for part in parts]),
                 "weights": sum(of[part]["weights"] for part in parts),
                 "minutes": sum(of[part]["seconds"] for part in parts) / 60,
             }
-            for what, parts in {**FORMS, **{net: (net,) for net in NETS}}.items() if all(part in of for part in parts)
+            for what, parts in every.items() if all(part in of for part in parts)
         }
+        told[folder.name] = {what: known[what] for what in every if what in known}
     about = {"test": "people of the fold by those of folds 2 to 4", "fold": FOLD, "plain": PLAIN}
     write_result("search", 0, about | {"data": told})
 
