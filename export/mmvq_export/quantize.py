@@ -128,9 +128,10 @@ def _kept_in_bytes(quantized: onnx.ModelProto, model: onnx.ModelProto) -> None:
     }
     nodes = []
     for node in graph.node:
-        weight = source.get(node.input[1]) if node.op_type == "MatMul" else None
-        name = weight.input[0].removesuffix("_quantized") if weight is not None else node.input[-1]
-        if node.op_type == "MatMul" and name in trained:
+        name = node.input[1] if node.op_type == "MatMul" else ""
+        if name in source:
+            name = source[name].input[0].removesuffix("_quantized")
+        if name in trained:
             step = (np.abs(trained[name]).max(axis=-2, keepdims=True).clip(1e-12) / 127).astype(np.float32)
             whole = np.round(trained[name] / step).astype(np.int8)
             tensors = {f"{name}_whole": whole, f"{name}_step": step}
