@@ -97,7 +97,8 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
         module.load_state_dict(state)
     except RuntimeError:
         raise BadInput(
-            f"{path}: its weights do not fit the run's config.yaml; take file and configuration of one run"
+            f"{path}: its weights do not fit the run's config.yaml; take both of one run, or train again if an earlier "
+            "version of mmvq made it"
         ) from None
     module.eval()
 
