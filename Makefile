@@ -77,7 +77,7 @@ bench-robustness: $(VENV)/.export   ## activities that nobody taught the student
 	$(BIN)/python benchmarks/robustness.py $(dir $(WISDM))
 	$(BIN)/python scripts/make_benchmarks_page.py
 
-bench-latency: $(VENV)/.export   ## what files weigh and how long a call takes (minutes, on an idle machine)
+bench-latency: $(VENV)/.bench   ## what files weigh and how long a call takes (minutes, on an idle machine)
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python scripts/make_benchmarks_page.py
 
