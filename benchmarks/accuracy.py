@@ -108,10 +108,10 @@ def rocket(kinds: Sequence[Callable[..., Any]], task: Task) -> Judge:
         return np.array_split(x, -(-len(x) // PART))
 
     # In place, as tens of thousands of features a window are gigabytes.
-    x, scaler = np.concatenate([features(part) for part in parts(seen.x.numpy())]), StandardScaler(copy=False)
-    for part in parts(x[: len(fitted)]):
+    found, scaler = np.concatenate([features(part) for part in parts(seen.x.numpy())]), StandardScaler(copy=False)
+    for part in parts(found[: len(fitted)]):
         scaler.partial_fit(part)
-    final = chosen_ridge(scaler.transform(x), seen.y.numpy(), len(fitted), task.classes)
+    final = chosen_ridge(scaler.transform(found), seen.y.numpy(), len(fitted), task.classes)
     return Judge(
         lambda x: np.concatenate([final(scaler.transform(features(part))) for part in parts(x)]), probable=False
     )

@@ -24,7 +24,7 @@ from mmvq_export.gates import run_file
 
 Target = Literal["x86", "arm64"]
 CONTRIBUTION_BIAS: Final = "networks.last_bias"  # as the tracer calls it in Deployed
-UNLIKENESS: Final = "student.unlikeness."  # and what comes before its matrices' names
+UNLIKENESS: Final = "student.unlikeness."  # and how names of its matrices begin
 LAYING: Final = ("Concat", "Gather", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 KINDS: Final = ("Conv", "Relu", "MatMul", "Gemm", "Gather")
 # VNNI kernels take unsigned activations; those of arm64 want both signed.

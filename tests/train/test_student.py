@@ -16,7 +16,7 @@ from mmvq_train.pieces import resampling_matrix
 from mmvq_train.student import Student
 from mmvq_train.student.model import sub_action_probabilities
 from mmvq_train.student.teacher import SelfTeacher
-from mmvq_train.student.unknown import LEAST, SHRINK, Unlikeness
+from mmvq_train.student.unknown import LEAST, SHRINK, STEPS, Unlikeness
 from mmvq_train.teachers import knowledge_of
 from mmvq_train.workspace import SlotReader
 
@@ -166,7 +166,11 @@ def test_calibration_finds_the_temperature_that_labels_were_drawn_with():
     assert float((unknown <= student.threshold).float().mean()) == pytest.approx(KNOWN_SHARE, abs=0.002)
 
 
-def test_the_unknown_score_is_the_distance_to_the_nearest_class_less_that_to_all():
+@pytest.mark.parametrize(("steps", "off"), [(10**7, 1e-4), (STEPS, 0.02)], ids=["fine", "as files keep them"])
+def test_the_unknown_score_is_the_distance_to_the_nearest_class_less_that_to_all(
+    steps: int, off: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mmvq_train.student.unknown.STEPS", steps)
     y = np.arange(6000) % 3
     spread = np.eye(6) + 0.5 * np.eye(6, k=1)
     spread[2] *= 2
@@ -183,7 +187,16 @@ def test_the_unknown_score_is_the_distance_to_the_nearest_class_less_that_to_all
     unlike = Unlikeness(2, 3)
     told = [torch.from_numpy(rows.reshape(-1, 2, 3)) for rows in (seen, probe)]
     unlike.fit(told[0], torch.from_numpy(y))
-    np.testing.assert_allclose(unlike(told[1].float()), near - far, atol=0.4)
+    np.testing.assert_allclose(unlike(told[1].float()), near - far, rtol=off)
+
+
+def test_the_matrices_of_the_unknown_score_are_whole_steps_as_files_keep_them():
+    y, unlike = torch.arange(600) % 3, Unlikeness(2, 3)
+    unlike.fit(F.one_hot(y, 3)[:, None] + noise(600, 2, 3), y)
+    for matrix in (unlike.square, unlike.line):
+        counted = matrix / (matrix.abs().amax(0) / STEPS)
+        torch.testing.assert_close(counted, counted.round(), rtol=0.0, atol=1e-4)
+        assert counted.abs().amax(0).tolist() == pytest.approx([STEPS] * matrix.shape[1])
 
 
 def test_a_label_without_windows_is_never_the_nearest():

@@ -6,7 +6,7 @@ A batch's order and augmentation come from (seed, epoch) alone, so a resumed run
 import logging
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -213,7 +213,9 @@ def _keep_curves(folder: Path) -> None:
 
 
 @torch.no_grad()
-def in_batches(module: nn.Module, x: Tensor, size: int = 256) -> list[Any]:
-    """Apply a module in evaluation mode to (N, ...) in parts; a list of its results."""
+def in_batches(
+    module: nn.Module, x: Tensor, size: int = 256, kept: Callable[[Any], Any] = lambda result: result
+) -> list[Any]:
+    """Apply a module in evaluation mode to (N, ...) in parts; a list of its results, or of what is `kept` of each."""
     module.eval()
-    return [module(part) for part in x.split(size)]
+    return [kept(module(part)) for part in x.split(size)]
