@@ -26,7 +26,7 @@ from blackbox import int8, probabilities, trained
 from common import RESULTS, commit, slug, write_result
 from deployed import CHOSEN, FAST, RUNS, SEEDS, exported, recipe, student_of
 from disturbed import FOREARM, disturbed
-from folds import Floats, Labels, calibration_error, counts, f1, interval, per_class, reliability
+from folds import Floats, Labels, People, calibration_error, counts, f1, interval, per_class, reliability
 from handcrafted import handcrafted
 from ridge import chosen_ridge
 from search import NETS
@@ -229,15 +229,26 @@ def write() -> None:
     for folder in sorted(path for path in (RESULTS / "accuracy").iterdir() if path.is_dir()):
         every = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
         by_row = {row: [one for one in every if one["row"] == row] for row in ROWS}
-        told = {row: pooled(some, by_row["mmvq"]) for row, some in by_row.items() if some}
-        found[folder.name] = {"labels": every[0]["labels"], "rows": told}
+        first = by_row["mmvq"]
+        seeds = [by_row[row] for row in SEEDS if len(by_row[row]) == len(first)]
+        told = {row: pooled(some, seeds) for row, some in by_row.items() if some}
+        mean = {"macro_f1": interval([people_of(rows) for rows in seeds])} if first else {}
+        found[folder.name] = {
+            "labels": every[0]["labels"], "rows": told, "mmvq_over_seeds": {"seeds": len(seeds)} | mean,
+        }
     write_result("accuracy", 0, {"test": "each fold's people by those of the other folds", "data": found})
 
 
-def pooled(rows: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, Any]:
-    """Folds in one. gained: by mmvq over this row, on folds that both have, people drawn in pairs."""
-    people = {who: own for row in rows for who, own in row["people"].items()}
-    both = {who: own for row in ours for who, own in row["people"].items() if who in people}
+def people_of(rows: list[dict[str, Any]]) -> People:
+    """Counts of all folds' people."""
+    return {who: own for row in rows for who, own in row["people"].items()}
+
+
+def pooled(rows: list[dict[str, Any]], ours: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """Folds in one. gained: by mmvq over this row, mean over mmvq's seeds `ours`, on folds that both have, people drawn
+    in pairs."""
+    people = people_of(rows)
+    both = [{who: own for who, own in people_of(seed).items() if who in people} for seed in ours]
     value, low, high = interval([people])
     took = [row["seconds"] / 60 for row in rows if row["seconds"] is not None]
     told: dict[str, Any] = {
@@ -245,7 +256,7 @@ def pooled(rows: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, 
         "macro_f1_per_fold": {str(row["fold"]): f1(list(row["people"].values())) for row in rows},
         "per_subject": {who: f1([own]) for who, own in people.items()},
         "per_activity": per_class(list(people.values())),
-        "gained_by_mmvq": interval([both, {who: people[who] for who in both}]) if both else None,
+        "gained_by_mmvq": interval(both, [{who: people[who] for who in both[0]}]) if both and both[0] else None,
         "lost_when": {
             name: value - f1([row["disturbed"][name] for row in rows]) for name in rows[0]["disturbed"]
         },

@@ -3,13 +3,15 @@
 Macro-F1 is kept as counts, of every person, so that folds pool and people can be drawn anew.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 BINS: Final = 10  # of confidence
 Counts = dict[str, list[int]]
+People = dict[str, Counts]
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
@@ -43,13 +45,16 @@ def f1(parts: list[Counts]) -> float:
     return float(np.nanmean(per_class(parts)))
 
 
-def interval(sides: list[dict[str, Counts]]) -> list[float]:
-    """Macro-F1 of people pooled, or what the first side has more than the second, and its 95 % bootstrap interval over
-    people (1000 draws)."""
-    who, rng = list(sides[0]), np.random.default_rng(0)
+def interval(seeds: Sequence[People], others: Sequence[People] = ()) -> list[float]:
+    """Macro-F1 of people pooled, mean over seeds, or what it has more than that of `others`, and its 95 % bootstrap
+    interval over people (1000 draws), who are the same in all."""
+    who, rng = list(seeds[0]), np.random.default_rng(0)
     draws = [range(len(who)), *rng.integers(len(who), size=(1000, len(who)))]
-    values = [[f1([side[who[i]] for i in draw]) for draw in draws] for side in sides]
-    apart = np.array(values[0]) - (np.array(values[1]) if len(sides) > 1 else 0)
+
+    def drawn(some: Sequence[People]) -> Any:
+        return np.mean([[f1([one[who[i]] for i in draw]) for draw in draws] for one in some], axis=0)
+
+    apart = drawn(seeds) - (drawn(others) if others else 0)
     return [float(apart[0]), *(float(v) for v in np.quantile(apart[1:], [0.025, 0.975]))]
 
 

@@ -22,8 +22,8 @@ and date.
 """
 ACCURACY = """
 ## Accuracy
-Every fold by a judge trained on the other folds' people, one seed. All see the same windows; nets and the student are
-judged as the int8 files that one would deploy, through ONNX Runtime.
+Every fold by a judge trained on the other folds' people, one seed where no other is named. All see the same windows;
+nets and the student are judged as the int8 files that one would deploy, through ONNX Runtime.
 
 - **macro-F1**: of all folds' windows together, in brackets its 95 % interval over people (1000 bootstrap draws); rows
   of fewer than five folds say so. **fold 0** alone, and the mean over **people** of each one's own.
@@ -102,10 +102,11 @@ def main() -> None:
 
 def _accuracy(found: dict[str, Any]) -> str:
     """Both sets' tables."""
-    return ACCURACY + "\n".join(_set(NAMES[name], one["rows"]) for name, one in found["data"].items())
+    return ACCURACY + "\n".join(_set(NAMES[name], one) for name, one in found["data"].items())
 
 
-def _set(name: str, rows: dict[str, Any]) -> str:
+def _set(name: str, found: dict[str, Any]) -> str:
+    rows, seeds = found["rows"], found["mmvq_over_seeds"]
     lost = list(next(iter(rows.values()))["lost_when"])
     head = ["", "macro-F1", "fold 0", "people", "ECE", "kB", "minutes", *(f"lost: {what}" for what in lost)]
     lines = [
@@ -121,9 +122,13 @@ def _set(name: str, rows: dict[str, Any]) -> str:
     ]
     gained = [
         f"{row} {_difference(f['gained_by_mmvq'])}"
-        for row, f in rows.items() if row != "mmvq" and f["gained_by_mmvq"] is not None
+        for row, f in rows.items() if row != "mmvq" and not row.startswith("mmvq, seed") and f["gained_by_mmvq"]
     ]
-    more = f"\nWhat mmvq has more than the others, people drawn in pairs: {'; '.join(gained)}.\n" if gained else ""
+    mean, several = seeds["macro_f1"], seeds["seeds"] > 1
+    more = f"\nMean over mmvq's {seeds['seeds']} seeds: {short(mean[0])} ({_range(mean[1:])})." if several else ""
+    if gained:
+        who = "their mean" if several else "mmvq"
+        more += f"\nWhat {who} has more than the others, people drawn in pairs: {'; '.join(gained)}.\n"
     return f"### {name}\n{_table(head, lines)}{more}"
 
 
