@@ -20,6 +20,7 @@ from mmvq_export.export import export_run
 from mmvq_export.inspection import sparks
 from mmvq_export.metadata import check, seal
 from mmvq_run.model import PACKAGED
+from mmvq_train.rundir import load_run
 
 from .conftest import about
 
@@ -130,11 +131,14 @@ def test_a_reader_that_stops_early_is_no_error(file: Path):
     assert asked.returncode == 0
 
 
-def test_parts_add_up_to_the_file(file: Path):
+def test_parts_add_up_to_the_file(file: Path, tiny_run: Path):
     data = file.read_bytes()
     parts = bytes_by_part(data)
     assert sum(parts.values()) == len(data)
     assert parts["metadata"] >= len(json.dumps(about(data), ensure_ascii=False, separators=(",", ":")))
+    unknown = load_run(tiny_run).student.unlikeness
+    numbers = sum(value.numel() for value in unknown.buffers() if value.ndim == 2)
+    assert numbers <= parts["unknown score"] <= numbers + 100  # a byte each, and two names
 
 
 def test_operations_are_those_of_the_products():
