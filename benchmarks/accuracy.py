@@ -229,12 +229,13 @@ def write() -> None:
     for folder in sorted(path for path in (RESULTS / "accuracy").iterdir() if path.is_dir()):
         every = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
         by_row = {row: [one for one in every if one["row"] == row] for row in ROWS}
-        first = by_row["mmvq"]
-        seeds = [by_row[row] for row in SEEDS if len(by_row[row]) == len(first)]
-        told = {row: pooled(some, seeds) for row, some in by_row.items() if some}
-        mean = {"macro_f1": interval([people_of(rows) for rows in seeds])} if first else {}
+        seeds = [rows for rows in map(by_row.get, SEEDS) if rows and len(rows) == len(by_row["mmvq"])]
         found[folder.name] = {
-            "labels": every[0]["labels"], "rows": told, "mmvq_over_seeds": {"seeds": len(seeds)} | mean,
+            "labels": every[0]["labels"],
+            "rows": {row: pooled(some, seeds) for row, some in by_row.items() if some},
+            "mmvq_over_seeds": {
+                "seeds": len(seeds), "macro_f1": interval([people_of(rows) for rows in seeds]) if seeds else None,
+            },
         }
     write_result("accuracy", 0, {"test": "each fold's people by those of the other folds", "data": found})
 

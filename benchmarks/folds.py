@@ -4,7 +4,7 @@ Macro-F1 is kept as counts, of every person, so that folds pool and people can b
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +51,9 @@ def interval(seeds: Sequence[People], others: Sequence[People] = ()) -> list[flo
     who, rng = list(seeds[0]), np.random.default_rng(0)
     draws = [range(len(who)), *rng.integers(len(who), size=(1000, len(who)))]
 
-    def drawn(some: Sequence[People]) -> Any:
-        return np.mean([[f1([one[who[i]] for i in draw]) for draw in draws] for one in some], axis=0)
+    def drawn(some: Sequence[People]) -> npt.NDArray[np.float64]:
+        values = [[f1([one[who[i]] for i in draw]) for draw in draws] for one in some]
+        return np.asarray(np.mean(values, axis=0))
 
     apart = drawn(seeds) - (drawn(others) if others else 0)
     return [float(apart[0]), *(float(v) for v in np.quantile(apart[1:], [0.025, 0.975]))]
