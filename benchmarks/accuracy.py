@@ -232,7 +232,7 @@ def write() -> None:
         seeds = [rows for rows in map(by_row.get, SEEDS) if rows and len(rows) == len(by_row["mmvq"])]
         found[folder.name] = {
             "labels": every[0]["labels"],
-            "rows": {row: pooled(some, seeds) for row, some in by_row.items() if some},
+            "rows": {row: pooled(some, [] if row in SEEDS else seeds) for row, some in by_row.items() if some},
             "mmvq_over_seeds": {
                 "seeds": len(seeds), "macro_f1": interval([people_of(rows) for rows in seeds]) if seeds else None,
             },
@@ -246,8 +246,8 @@ def people_of(rows: list[dict[str, Any]]) -> People:
 
 
 def pooled(rows: list[dict[str, Any]], ours: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    """Folds in one. gained: by mmvq over this row, mean over mmvq's seeds `ours`, on folds that both have, people drawn
-    in pairs."""
+    """Folds in one. gained: by mmvq over this row, mean over mmvq's seeds `ours`, if any, on folds that both have,
+    people drawn in pairs."""
     people = people_of(rows)
     both = [{who: own for who, own in people_of(seed).items() if who in people} for seed in ours]
     value, low, high = interval([people])

@@ -31,7 +31,8 @@ nets and the student are judged as the int8 files that one would deploy, through
 - **lost**: macro-F1 lost when the watch is turned by 30° about the forearm (to either side), worn on the other arm,
   under Gaussian noise of .1 g, with a fifth of the samples lost, with a unit that is off by 15 %.
 - **minutes**: from start to file, on a core beside other work, some of it halted for a while: no more than a hint.
-  None where a GPU trained (an H100, together with others).
+  None where a GPU trained (an H100, together with others; mmvq's seeds 1 and 2 with a step's launches as one CUDA
+  graph, which mmvq-train does not do: docs/lab-log.md).
 - Nets and the student learn from turned and scaled copies, and from mixtures where that helped on fold 1.
 - Forms and ways of learning were chosen on fold 1's people, by those of folds 2 to 4: only fold 0's people took no part
   in any choice.
@@ -121,8 +122,7 @@ def _set(name: str, found: dict[str, Any]) -> str:
         for row, f in rows.items()
     ]
     gained = [
-        f"{row} {_difference(f['gained_by_mmvq'])}"
-        for row, f in rows.items() if row != "mmvq" and not row.startswith("mmvq, seed") and f["gained_by_mmvq"]
+        f"{row} {_difference(f['gained_by_mmvq'])}" for row, f in rows.items() if f["gained_by_mmvq"]
     ]
     mean, several = seeds["macro_f1"], seeds["seeds"] > 1
     more = f"\nMean over mmvq's {seeds['seeds']} seeds: {short(mean[0])} ({_range(mean[1:])})." if several else ""

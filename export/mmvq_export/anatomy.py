@@ -40,7 +40,7 @@ def _kind(tensor: onnx.TensorProto, users: dict[str, list[onnx.NodeProto]], wind
     while reader.op_type in ("DequantizeLinear", "Cast") and reader.input[0] == name:
         name, reader = reader.output[0], users[reader.output[0]][0]
     if tensor.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
-        if reader.op_type == "Mul" and len(tensor.dims) == 2:  # by its steps; the networks have one for every length
+        if reader.op_type == "Mul" and len(tensor.dims) == 2:  # those of the networks are stacked, one a length
             return "unknown score"
         return "tables of codes" if reader.op_type == "Gather" else "networks, 8 bits"
     if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16) and len(tensor.dims) >= 2:
