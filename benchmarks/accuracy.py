@@ -35,6 +35,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
+from vqshape import EVERY, NET, RECIPE
 
 from mmvq_bridge.command import BadInput, say
 from mmvq_bridge.files import atomic
@@ -42,6 +43,8 @@ from mmvq_export.gates import run_file
 from mmvq_train.config import Config
 from mmvq_train.data import Dataset, WindowSet, load_dataset
 from mmvq_train.rundir import write_json
+from mmvq_train.vqshape import pretrain, token_features
+from mmvq_train.vqshape.probe import fitted_probe, standardised
 
 FOLDS: Final = range(5)
 Say = Callable[[Floats], Floats]
@@ -139,6 +142,20 @@ def taught(name: str, task: Task) -> Judge:
     return net(name, task, torch.from_numpy(np.mean(said, axis=0)))
 
 
+def plain(task: Task) -> Judge:
+    """VQShape as vqshape.py has it, pre-trained on these training people alone; its tokens in one linear layer."""
+    seen = task.everybody
+    model = pretrain(NET, seen.x[::EVERY].transpose(1, 2).flatten(0, 1), task.run, RECIPE)
+    found = token_features(model, seen.x.transpose(1, 2))
+    linear = fitted_probe(found, seen.y.numpy(), seen.subject)
+
+    def probable(x: Floats) -> Floats:
+        tokens = token_features(model, torch.from_numpy(x).transpose(1, 2))
+        return np.asarray(linear.predict_proba(standardised(tokens, found)), dtype=np.float32)
+
+    return Judge(probable)
+
+
 def student(chosen: dict[str, str], seed: int, task: Task) -> Judge:
     """mmvq itself."""
     fold = {key: getattr(task.config, key) for key in ("data", "split", "fold")}
@@ -157,6 +174,7 @@ ROWS: Final[dict[str, Callable[[Task], Judge]]] = {
     "mmvq, one view": partial(student, FAST, 0),
     "WRN16-1, taught": partial(taught, "WRN16-1"),
     "MultiRocket-Hydra": partial(rocket, [MultiRocket, HydraTransformer]),
+    "VQShape": plain,
 }
 
 

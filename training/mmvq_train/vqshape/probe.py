@@ -27,10 +27,15 @@ def linear_probe(
     Features are standardised by the training part. The regularisation is the one with the best macro-F1 in
     cross-validation on the training part; groups (N,), the subjects, keep one person's windows on one side.
     """
-    train, test = (standardised(part, train_features) for part in (train_features, test_features))
-    strength, _ = cross_validated(train, y, groups)
-    found: Labels = _fitted(strength, train, y).predict(test)
+    found: Labels = fitted_probe(train_features, y, groups).predict(standardised(test_features, train_features))
     return found
+
+
+def fitted_probe(features: Features, y: Labels, groups: npt.NDArray[Any] | None = None) -> LogisticRegression:
+    """What `linear_probe` predicts by; it takes features `standardised` by these."""
+    train = standardised(features, features)
+    strength, _ = cross_validated(train, y, groups)
+    return _fitted(strength, train, y)
 
 
 def standardised(x: Features, by: Features) -> Features:
