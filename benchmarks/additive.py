@@ -169,7 +169,7 @@ def additive(
         seen = [train.x, *(turned(train.x, 1000 * seed + i) for i in range(1, recipe.copies))]
     copies = [tokens(book, x, quantised) for x in seen]
     for _ in range(recipe.mixed):
-        x, share, other = mixtures(train.x, generator, recipe.forearm)
+        x, share, other = mixtures(train.x, generator, recipe.forearm, recipe.noise_g)
         more.append([*tokens(book, x, quantised), share, train.y[other]])
     torch.manual_seed(seed)
     size, dim = book.books()[0].codes.shape

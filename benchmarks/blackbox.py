@@ -26,7 +26,7 @@ from mmvq_export.gates import open_session
 from mmvq_export.quantize import quiet_root
 from mmvq_export.trace import OPSET, strip
 from mmvq_train.config import Axis
-from mmvq_train.data import SLID_DEG, WindowSet, mixtures, slid
+from mmvq_train.data import SLID_DEG, WindowSet, mixtures, noised, slid
 from mmvq_train.fitting import Batch, Stage, device_of, fit
 from mmvq_train.rundir import restore, save_module
 from mmvq_train.teachers.wrn import WideResNet
@@ -40,11 +40,12 @@ Floats = npt.NDArray[np.float32]
 @dataclass(frozen=True)
 class Recipe:
     """epochs; mixed: whether mixtures are learnt from too; forearm: its axis, if windows are turned about and mirrored
-    along it as the student's are; distil: what teachers' answers count beside labels."""
+    along it as the student's are; noise_g: as the student's; distil: what teachers' answers count beside labels."""
 
     epochs: int
     mixed: bool = True
     forearm: Axis | None = None
+    noise_g: float = 0.0
     distil: float = 0.0
     batch: int = 128
     learning_rate: float = 2e-3
@@ -125,9 +126,10 @@ class NetStage(Stage):
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
         if self.recipe.forearm is not None:
             x = slid(x, self.recipe.forearm, SLID_DEG["copies"], generator)
+        x = noised(x, self.recipe.noise_g, generator)
         if self.recipe.mixed:
             rows = torch.randint(len(self.data), (len(batch.y),))
-            more, share, other = mixtures(self.data.x[rows], generator, self.recipe.forearm)
+            more, share, other = mixtures(self.data.x[rows], generator, self.recipe.forearm, self.recipe.noise_g)
             x, share, y = torch.cat([x, more.to(device)]), share.to(device), self.data.y[rows]
             labels += [(y.to(device), share), (y[other].to(device), 1 - share)]
         said = self.net(x)  # plain and mixed at once: both make the batch's normalisation

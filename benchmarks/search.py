@@ -77,6 +77,7 @@ class Box:
 
 USUAL: Final = {"width": 64, "embedding": 32, "epochs": EPOCHS, "mixed": 8}
 SMALL: Final = {"width": 48}
+NOISE: Final = {"noise_g": 0.1}
 LONGER: Final[dict[str, Any]] = {"anyhow": True, "overlap": 2.0, "student": SMALL | {"epochs": 2 * EPOCHS, "mixed": 12}}
 PARTS: Final[dict[str, Part]] = {  # the first ones matter most, should time not be enough for all
     "axes": Part(),
@@ -94,6 +95,12 @@ PARTS: Final[dict[str, Part]] = {  # the first ones matter most, should time not
     "axes, width 48, worn anyhow": Part(anyhow=True, student=SMALL),
     "axes, three lengths, width 48, worn anyhow": Part(lengths="three", anyhow=True, student=SMALL),
     "rhythm, three lengths, width 48, worn anyhow": Part("rhythm", "three", anyhow=True, student=SMALL),
+    # how noisy the sensor is
+    "axes, three lengths, width 48, worn anyhow, noisy": Part(lengths="three", anyhow=True, student=SMALL | NOISE),
+    "gravity, three lengths, width 48, noisy": Part("gravity", "three", student=SMALL | NOISE),
+    "rhythm, three lengths, width 48, worn anyhow, noisy": Part("rhythm", "three", anyhow=True, student=SMALL | NOISE),
+    "axes, width 48, worn anyhow, noisy": Part(anyhow=True, student=SMALL | NOISE),
+    "gravity, width 48, noisy": Part("gravity", student=SMALL | NOISE),
     # four times as many steps, of windows that overlap more
     "axes, three lengths, longer": Part(lengths="three", **LONGER),
     "gravity, three lengths, longer": Part("gravity", "three", **LONGER),
@@ -137,6 +144,13 @@ FORMS: Final[dict[str, tuple[str, ...]]] = {
         "axes, three lengths, width 48, worn anyhow", "gravity, three lengths, width 48",
         "rhythm, three lengths, width 48, worn anyhow",
     ),
+    "axes and gravity, width 48, worn anyhow, noisy": (
+        "axes, width 48, worn anyhow, noisy", "gravity, width 48, noisy",
+    ),
+    "axes, gravity, rhythm, three lengths, width 48, worn anyhow, noisy": (
+        "axes, three lengths, width 48, worn anyhow, noisy", "gravity, three lengths, width 48, noisy",
+        "rhythm, three lengths, width 48, worn anyhow, noisy",
+    ),
     "axes and gravity, longer": ("axes, longer", "gravity, longer"),
     "axes, gravity, rhythm, three lengths, longer": (
         "axes, three lengths, longer", "gravity, three lengths, longer", "rhythm, three lengths, longer",
@@ -161,6 +175,7 @@ NETS: Final[dict[str, Box]] = {
     "WRN16-1": Box("WRN16-1", Recipe(EPOCHS)),
     "WRN16-1, not mixed": Box("WRN16-1", Recipe(EPOCHS, mixed=False)),
     "WRN16-1, worn anyhow": Box("WRN16-1", Recipe(EPOCHS), anyhow=True),
+    "WRN16-1, noisy": Box("WRN16-1", Recipe(EPOCHS, **NOISE)),
     "WRN16-1, longer": Box("WRN16-1", Recipe(EPOCHS), overlap=2.0),
     "WRN16-2": Box("WRN16-2", Recipe(EPOCHS)),
     "WRN16-2, not mixed": Box("WRN16-2", Recipe(EPOCHS, mixed=False)),

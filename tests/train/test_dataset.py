@@ -13,7 +13,7 @@ from mmvq_bridge.command import BadInput
 from mmvq_bridge.recordings import Recording, RecordingFile, write_recordings
 from mmvq_train import embedded
 from mmvq_train.config import Config
-from mmvq_train.data import Dataset, augment, flattened, load_dataset, mirrored, mixed, mixtures
+from mmvq_train.data import Dataset, augment, flattened, load_dataset, mirrored, mixed, mixtures, noised
 from mmvq_train.data.augment import rotation
 
 CONFIG = Config(window_s=4.0, hop_s=2.0, train_hop_s=1.0)
@@ -212,6 +212,16 @@ def test_half_of_the_windows_are_flat_in_places_and_nothing_else_changes():
     share = flat[touched].float().mean(1)
     assert 0.1 < share.mean() < 0.25 and share.max() <= 0.305
     assert flat[touched].float().mean(0).min() > 0.02  # anywhere in the window
+
+
+def test_half_of_the_windows_have_noise_as_often_faint_as_strong_and_no_more_than_asked_for():
+    x = torch.randn(2000, 100, 3, generator=torch.Generator().manual_seed(1))
+    deviation = (noised(x, 0.1, torch.Generator().manual_seed(2)) - x).flatten(1).std(1)
+    touched = deviation[deviation > 0]
+    assert 0.45 < len(touched) / len(x) < 0.55
+    assert touched.min() > 0.1 * 0.03 * 0.8 and touched.max() < 0.1 * 1.2
+    assert touched.median().item() == pytest.approx(0.1 * 0.03**0.5, rel=0.15)  # the middle, in logarithm
+    assert noised(x, 0.0, torch.Generator()) is x
 
 
 def test_mixtures_are_of_two_windows_by_share():

@@ -16,7 +16,7 @@ from mmvq_train.config import CodebookConfig, Config, DistilMethod, PiecesConfig
 from mmvq_train.fitting import Batch, fit
 from mmvq_train.pieces import LaidInTime
 from mmvq_train.student import Lessons, Student, StudentStage
-from mmvq_train.student.tokens import copies_of, follow
+from mmvq_train.student.tokens import copies_of, follow, mixed_of
 from mmvq_train.teachers import Knowledge
 
 CONFIG = Config(
@@ -61,6 +61,17 @@ def test_the_first_copy_is_the_window_itself_and_the_others_are_turned_and_flat_
     as_long = (second.norm(dim=-1) - x.norm(dim=-1)).abs() < 1e-5
     assert 0.8 < as_long.float().mean() < 1 and 0.2 < as_long.all(1).float().mean() < 0.8
     assert not torch.allclose(second, x) and not torch.allclose(second, third)
+
+
+def test_every_copy_but_the_first_and_every_mixture_may_have_noise():
+    x = torch.zeros(200, 80, 3)
+    first, *others = copies_of(x, StudentConfig(copies=3, noise_g=0.1), 0)
+    assert torch.equal(first, x)
+    assert all(0.3 < (copy != 0).any(-1).any(-1).float().mean() < 0.7 for copy in others)
+    student = Student(LAYOUT, 8, 4, 3, 4, 16, 5).eval()
+    still, noisy = (mixed_of(student, x, StudentConfig(mixed=2, noise_g=noise_g), 0) for noise_g in (0.0, 0.1))
+    changed = (still.tokens.attributes != noisy.tokens.attributes).flatten(2).any(-1).float().mean(1)
+    assert changed.min() > 0.3 and changed.max() < 0.7
 
 
 def test_copies_are_turned_about_the_forearm_where_its_axis_is_known():

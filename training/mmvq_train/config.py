@@ -211,6 +211,9 @@ class StudentConfig:
     """Augmentation: standard deviation of a random turn of the watch."""
     gain: float = 0.05
     """Augmentation: standard deviation of a random scale."""
+    noise_g: float = 0.0
+    """Augmentation: up to this standard deviation of Gaussian noise, in g, on half of the windows of all copies but the
+    one as recorded; .1, say, for devices that are noisier than those that recorded."""
     average: float = 0.3
     """Share of the last epochs whose weights are averaged."""
 
@@ -381,6 +384,7 @@ BOUNDS: Final = (
     ("student.anneal", 0, ALMOST_ONE),
     ("student.follow", 0, 1e6),
     ("student.distil", 0, 1),
+    ("student.noise_g", 0, 10),
     ("student.average", 0, 1),
 )
 

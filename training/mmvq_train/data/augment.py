@@ -1,6 +1,6 @@
 """Changes of a window that leave its label as it is: the watch sits turned, or on the other arm, or measures a little
-too much, or a moment is missing; and mixtures of two windows, whose label is both. How fast things are done is left as
-it is: some labels are told by nothing else.
+too much or noisily, or a moment is missing; and mixtures of two windows, whose label is both. How fast things are done
+is left as it is: some labels are told by nothing else.
 
 Axes are turned together (a rotation of the device), so gravity turns with them, as it does in truth.
 """
@@ -17,6 +17,7 @@ TURNED_DEG, GAIN = 30.0, 0.05  # of mixtures (docs/lab-log.md)
 SLID_DEG: Final = {"copies": 30.0, "mixtures": 45.0}  # round the forearm, where its axis is known
 OTHER_ARM: Final = 0.5  # share of mixtures' windows
 FLATTENED: Final = 0.5  # share of windows
+NOISED, QUIETEST = 0.5, 0.03  # share of windows; least noise as a share of most
 SPANS, SPAN = 3, (0.05, 0.1)  # in each of those; their lengths, as shares of the window
 
 
@@ -47,6 +48,16 @@ def flattened(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(flat[..., None].to(x.device), mean, x)
 
 
+def noised(x: Tensor, most_g: float, generator: torch.Generator) -> Tensor:
+    """(B, W, 3) in g -> the same, in half of the windows Gaussian noise on every sample, as of a worse sensor: its
+    deviation up to most_g, as often small as large (even in its logarithm). x itself where most_g is 0."""
+    if most_g == 0:
+        return x
+    some, deviation = torch.rand(2, len(x), 1, 1, generator=generator)
+    noise = torch.randn(x.shape, generator=generator) * most_g * QUIETEST**deviation
+    return x + torch.where(some < NOISED, noise, 0).to(x.device)
+
+
 def mixed(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """(B, W, 3) -> each window mixed with another one; its own share (B,), and the other one's row (B,): mixup (Zhang
     et al. 2018, arXiv 1710.09412) with shares even in 0..1."""
@@ -68,14 +79,16 @@ def slid(x: Tensor, forearm: Axis, deviation_deg: float, generator: torch.Genera
     return x @ rotation(axis, angle).to(x.device)
 
 
-def mixtures(x: Tensor, generator: torch.Generator, forearm: Axis | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def mixtures(
+    x: Tensor, generator: torch.Generator, forearm: Axis | None = None, noise_g: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
     """(B, W, 3) -> `mixed` of windows that are turned and scaled, and if the forearm's axis is given, half of them
-    mirrored and all `slid`; `flattened`."""
+    mirrored and all `slid`; `flattened`, and `noised` by at most noise_g."""
     if forearm is not None:
         other = torch.rand(len(x), 1, 1, generator=generator).to(x.device) < OTHER_ARM
         x = slid(torch.where(other, mirrored(x, forearm), x), forearm, SLID_DEG["mixtures"], generator)
     found, share, row = mixed(augment(x, TURNED_DEG, GAIN, generator), generator)
-    return flattened(found, generator), share, row
+    return noised(flattened(found, generator), noise_g, generator), share, row
 
 
 def rotation(axis: Tensor, angle: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class StudentStage(Stage):
         follow(self.student, codebook, data.x, s.follow, config.seed)
         self.student.to(device_of(config.accelerator))
         self.tokens = tokens_of(self.student, lessons.copies)
-        self.mixed = mixed_of(self.student, data.x, s.mixed, config.seed, s.forearm) if s.mixed else None
+        self.mixed = mixed_of(self.student, data.x, s, config.seed) if s.mixed else None
         # In a tuple, so that what is frozen is neither trained nor checkpointed with the student.
         self.frozen = (codebook.eval().requires_grad_(False),)
         self.knowledge = tuple(lessons.knowledge)

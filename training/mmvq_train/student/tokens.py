@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.quantiser import nearest
-from mmvq_train.config import Axis, StudentConfig
-from mmvq_train.data import SLID_DEG, augment, flattened, mixtures, slid
+from mmvq_train.config import StudentConfig
+from mmvq_train.data import SLID_DEG, augment, flattened, mixtures, noised, slid
 from mmvq_train.student.model import Student
 
 WINDOWS_AT_ONCE: Final = 256
@@ -47,12 +47,12 @@ class Mixed:
 
 
 @torch.no_grad()
-def mixed_of(student: Student, x: Tensor, count: int, seed: int, forearm: Axis | None = None) -> Mixed:
-    """Mixtures of windows (N, W, 3), several copies of each; one at a time, as there may be many."""
+def mixed_of(student: Student, x: Tensor, recipe: StudentConfig, seed: int) -> Mixed:
+    """Mixtures of windows (N, W, 3), `recipe.mixed` copies of each; one at a time, as there may be many."""
     generator = torch.Generator().manual_seed(seed + 1)
     made, shares, others = [], [], []
-    for _ in range(count):
-        windows, share, other = mixtures(x, generator, forearm)
+    for _ in range(recipe.mixed):
+        windows, share, other = mixtures(x, generator, recipe.forearm, recipe.noise_g)
         made.append(tokens_of(student, [windows]))
         shares.append(share)
         others.append(other)
@@ -61,13 +61,13 @@ def mixed_of(student: Student, x: Tensor, count: int, seed: int, forearm: Axis |
 
 
 def copies_of(x: Tensor, recipe: StudentConfig, seed: int) -> list[Tensor]:
-    """Windows (N, W, 3) as they are, then turned and scaled a little and flattened in places, each copy otherwise."""
+    """Windows (N, W, 3) as they are, then turned, scaled, flattened in places and noised, each copy otherwise."""
     generator, found = torch.Generator().manual_seed(seed), [x]
     for _ in range(recipe.copies - 1):
         copy = augment(x, recipe.rotation_deg, recipe.gain, generator)
         if recipe.forearm is not None:
             copy = slid(copy, recipe.forearm, SLID_DEG["copies"], generator)
-        found.append(flattened(copy, generator))
+        found.append(noised(flattened(copy, generator), recipe.noise_g, generator))
     return found
 
 
