@@ -39,6 +39,8 @@ nets and the student are judged as the int8 files that one would deploy, through
   None where a GPU trained (an H100, together with others; mmvq's seeds 1 and 2 with a step's launches as one CUDA
   graph, which mmvq-train does not do: docs/lab-log.md).
 - Nets and the student learn from turned and scaled copies, and from mixtures where that helped on fold 1.
+- **VQShape** is of the size and as long pre-trained as in `vqshape.json`, which is what a CPU bears and far from what
+  was published; on a fold's training people alone, its tokens in a linear layer, in float.
 - Forms and ways of learning were chosen on fold 1's people, by those of folds 2 to 4: only fold 0's people took no part
   in any choice.
 
@@ -84,8 +86,9 @@ SEARCH = """
 ## The search
 What the form of the student and ways of learning were chosen by: the people of fold {fold}, by a judge trained on those
 of folds 2 to 4, nobody of fold 0. Parts on k-means codes, each trained alone, in float; a form of several parts is
-their sum. *worn anyhow*: windows turned about the forearm and mirrored along it are learnt from too; *longer*: width
-48, worn anyhow, twice as many windows and epochs.
+their sum. *worn anyhow*: windows turned about the forearm and mirrored along it are learnt from too; *noisy*: half of
+the copies have noise of up to .1 g (`--student.noise-g .1`); *longer*: width 48, worn anyhow, twice as many windows and
+epochs.
 """
 
 
