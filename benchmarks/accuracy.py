@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from additive import DATA, together
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
 from blackbox import int8, probabilities, trained
-from common import RESULTS, commit, slug, write_result
+from common import RESULTS, asked, commit, slug, write_result
 from deployed import CHOSEN, FAST, RUNS, SEEDS, exported, recipe, student_of
 from disturbed import FOREARM, disturbed
 from folds import Floats, Labels, People, calibration_error, counts, f1, interval, per_class, reliability
@@ -179,10 +179,10 @@ ROWS: Final[dict[str, Callable[[Task], Judge]]] = {
 
 
 def main() -> None:
-    folder, rows = Path(sys.argv[1]), [row for row in ROWS if row in sys.argv] or list(ROWS)
+    folder, names, rows = Path(sys.argv[1]), asked(DATA, ROWS), asked(ROWS, DATA)
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        for name in [name for name in DATA if name in sys.argv] or DATA:
+        for name in names:
             for row, fold in product(rows, FOLDS):
                 config = replace(
                     DATA[name], data=str(folder / name / f"{name}.parquet"), split=str(folder / name / "splits.json"),

@@ -38,7 +38,7 @@ from additive import (
     scores,
     windows,
 )
-from common import RESULTS, commit, paired_over_people, write_result
+from common import RESULTS, asked, commit, paired_over_people, write_result
 from torch import Tensor
 
 from mmvq_bridge.command import say
@@ -99,7 +99,7 @@ def main() -> None:
     folder, inner = Path(sys.argv[1]), "--inner" in sys.argv
     torch.set_num_threads(1)
     part = Path("runs/codebook-inner") if inner else RESULTS / "codebook"
-    for name in [name for name in DATA if name in sys.argv] or DATA:
+    for name in asked(DATA):
         bench = prepare(folder, name, inner)
         plan = [(row, how, seed) for seed in range(SEEDS) for row, how in ROWS.items()]
         plan += [(UNQUANTISED, None, 0)]

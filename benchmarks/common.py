@@ -4,7 +4,8 @@ import datetime
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,17 @@ def write_result(name: str, seed: int, figures: dict[str, Any]) -> Path:
     write_json(path, about | figures)
     print(path)
     return path
+
+
+def asked(names: Iterable[str], *others: Iterable[str]) -> list[str]:
+    """Those of `names` that the command line has, all where it has none; a word of it may also be one of `others`, a
+    folder, an option or its number, and ends the script if it is nothing of these."""
+    every, words = list(names), sys.argv[1:]
+    known = {*every, *(name for other in others for name in other)}
+    for word in words:
+        if not (word in known or word.startswith("--") or word.isdigit() or Path(word).is_dir()):
+            raise SystemExit(f"{word}: no folder, and none of {', '.join(sorted(known))}")
+    return [name for name in every if name in words] or every
 
 
 def macro_f1(truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64]) -> float:

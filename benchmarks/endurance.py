@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from common import RESULTS, write_result
+from common import RESULTS, asked, write_result
 
 from mmvq_bridge.faults import Connection, Faults, FaultyLine, Heard, faulty_device, hear
 from mmvq_bridge.frames import Data, Decoder, Hello
@@ -41,7 +41,7 @@ def main() -> None:
     path = RESULTS / "endurance.json"
     before = json.loads(path.read_text()) if path.exists() else {}
     figures = {name: before[name] for name in parts if name in before}
-    for name in [name for name in parts if name in sys.argv] or parts:
+    for name in asked(parts):
         start = time.perf_counter()
         figures[name] = parts[name]() | {"seconds": time.perf_counter() - start}
         print(name, json.dumps(figures[name], indent=1), flush=True)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from additive import DATA
 from blackbox import Floats, Net
-from common import slug, write_result
+from common import asked, slug, write_result
 from deployed import RUNS, student_of
 from disturbed import FOREARM
 from torch import Tensor
@@ -44,7 +44,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
     found: dict[str, Any] = {}
-    for name in [name for name in DATA if name in sys.argv] or DATA:
+    for name in asked(DATA):
         rows: dict[str, list[dict[str, float]]] = {}
         for fold in FOLDS:
             path = student_of(name, fold)

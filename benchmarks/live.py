@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from common import RESULTS, write_result
+from common import RESULTS, asked, write_result
 
 from mmvq_bridge.device import SimulatedDevice
 from mmvq_bridge.faults import Faults, FaultyLine, faulty_device
@@ -47,7 +47,7 @@ def main() -> None:
     path = RESULTS / "live.json"
     before = json.loads(path.read_text()) if path.exists() else {}
     figures = {name: before[name] for name in parts if name in before}
-    for name in [name for name in parts if name in sys.argv] or parts:
+    for name in asked(parts):
         figures[name] = parts[name]()
         print(name, json.dumps(figures[name], indent=1), flush=True)
         write_result("live", 0, figures)

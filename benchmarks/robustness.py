@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from common import RESULTS, commit, write_result
+from common import RESULTS, asked, commit, write_result
 from deployed import CHOSEN, exported, recipe
 from sklearn.metrics import roc_auc_score
 
@@ -36,7 +36,7 @@ RUNS: Final = Path("runs/robustness")
 def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
-    for name in [name for name in CHOSEN if name in sys.argv] or CHOSEN:
+    for name in asked(CHOSEN):
         config = replace(
             recipe(name), data=str(folder / name / f"{name}.parquet"), split=str(folder / name / "splits.json")
         )

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from additive import DATA, Reading, additive, kmeans_codebook, said, together
 from blackbox import Recipe, trained
-from common import RESULTS, commit, slug, write_result
+from common import RESULTS, asked, commit, slug, write_result
 from distillation import dataset
 from disturbed import FOREARM, disturbed
 from folds import counts, f1
@@ -187,9 +187,9 @@ NETS: Final[dict[str, Box]] = {
 
 
 def main() -> None:
-    folder, rows = Path(sys.argv[1]), [row for row in (*PARTS, *NETS) if row in sys.argv] or [*PARTS, *NETS]
+    folder, names, rows = Path(sys.argv[1]), asked(DATA, PARTS, NETS), asked([*PARTS, *NETS], DATA)
     torch.set_num_threads(1)
-    for name in [name for name in DATA if name in sys.argv] or DATA:
+    for name in names:
         config = replace(
             DATA[name], data=str(folder / name / f"{name}.parquet"), split=str(folder / name / "splits.json"), fold=FOLD
         )
