@@ -123,9 +123,10 @@ def rocket(kinds: Sequence[Callable[..., Any]], task: Task) -> Judge:
 def net(name: str, task: Task, answers: Tensor | None = None) -> Judge:
     """A black box as an int8 file, its temperature from the held-out people. answers: what others say of the training
     windows (N, classes), if it is to learn from these too."""
-    how = replace(NETS[BEST_SO[task.name].get(name, name)].on(task.name), distil=0.0 if answers is None else ANSWERS)
-    box = trained(name, task.data.train, task.classes, how, task.config.seed, task.run, answers)
-    data = int8(box, task.data.train.x.numpy())
+    box = NETS[BEST_SO[task.name].get(name, name)]
+    how = replace(box.on(task.name), distil=0.0 if answers is None else ANSWERS)
+    learnt = trained(box.net, task.data.train, task.classes, how, task.config.seed, task.run, answers)
+    data = int8(learnt, task.data.train.x.numpy())
     with atomic(task.run / "net.onnx") as part:
         part.write_bytes(data)
     warmth = temperature(probabilities(data, task.data.calibrate.x.numpy()), task.data.calibrate.y.numpy())
@@ -175,6 +176,8 @@ ROWS: Final[dict[str, Callable[[Task], Judge]]] = {
     "WRN16-1, taught": partial(taught, "WRN16-1"),
     "MultiRocket-Hydra": partial(rocket, [MultiRocket, HydraTransformer]),
     "VQShape": plain,
+    "WRN16-1, noisy": partial(net, "WRN16-1, noisy"),
+    "WRN16-2, noisy": partial(net, "WRN16-2, noisy"),
 }
 
 
