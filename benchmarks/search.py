@@ -180,6 +180,7 @@ NETS: Final[dict[str, Box]] = {
     "WRN16-2": Box("WRN16-2", Recipe(EPOCHS)),
     "WRN16-2, not mixed": Box("WRN16-2", Recipe(EPOCHS, mixed=False)),
     "WRN16-2, noisy": Box("WRN16-2", Recipe(EPOCHS, **NOISE)),
+    "WRN16-2, not mixed, noisy": Box("WRN16-2", Recipe(EPOCHS, mixed=False, **NOISE)),
     "TinierHAR": Box("TinierHAR", Recipe(EPOCHS, learning_rate=5e-3)),
     "TinierHAR, not mixed": Box("TinierHAR", Recipe(EPOCHS, mixed=False, learning_rate=5e-3)),
 }

@@ -111,7 +111,7 @@ AIMS = {  # what is wanted, and with how many digits it is told; what a set has 
     "top three reasons as in float": (AT_LEAST, 0.95, 3),
     "honesty error": (AT_MOST, 0, 3),
 }
-NETS = ("WRN16-1", "WRN16-2", "TinierHAR", "WRN16-1, taught")
+NETS = ("WRN16-1", "WRN16-2", "TinierHAR", "WRN16-1, taught", "WRN16-1, noisy", "WRN16-2, noisy")
 REASONS = {  # what explanation.json knows of the student beside deletion, as the page says it
     "label_agreement": "labels as in float", "code_agreement": "codes as in float",
     "top_three_reasons_agree": "top three reasons as in float", "macro_F1_lost": "macro-F1 lost by int8",
