@@ -40,7 +40,8 @@ Floats = npt.NDArray[np.float32]
 @dataclass(frozen=True)
 class Recipe:
     """epochs; mixed: whether mixtures are learnt from too; forearm: its axis, if windows are turned about and mirrored
-    along it as the student's are; noise_g: as the student's; distil: what teachers' answers count beside labels."""
+    along it as the student's are; noise_g: as the student's, but of windows that are not mixed too; distil: what
+    teachers' answers count beside labels."""
 
     epochs: int
     mixed: bool = True

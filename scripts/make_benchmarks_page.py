@@ -87,8 +87,8 @@ SEARCH = """
 What the form of the student and ways of learning were chosen by: the people of fold {fold}, by a judge trained on those
 of folds 2 to 4, nobody of fold 0. Parts on k-means codes, each trained alone, in float; a form of several parts is
 their sum. *worn anyhow*: windows turned about the forearm and mirrored along it are learnt from too; *noisy*: half of
-the copies have noise of up to .1 g (`--student.noise-g .1`); *longer*: width 48, worn anyhow, twice as many windows and
-epochs.
+the mixtures have noise of up to .1 g (`--student.noise-g .1`; nets' other windows too); *longer*: width 48, worn
+anyhow, twice as many windows and epochs.
 """
 
 

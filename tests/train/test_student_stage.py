@@ -63,11 +63,8 @@ def test_the_first_copy_is_the_window_itself_and_the_others_are_turned_and_flat_
     assert not torch.allclose(second, x) and not torch.allclose(second, third)
 
 
-def test_every_copy_but_the_first_and_every_mixture_may_have_noise():
+def test_half_of_every_mixed_copy_may_have_noise():
     x = torch.zeros(200, 80, 3)
-    first, *others = copies_of(x, StudentConfig(copies=3, noise_g=0.1), 0)
-    assert torch.equal(first, x)
-    assert all(0.3 < (copy != 0).any(-1).any(-1).float().mean() < 0.7 for copy in others)
     student = Student(LAYOUT, 8, 4, 3, 4, 16, 5).eval()
     still, noisy = (mixed_of(student, x, StudentConfig(mixed=2, noise_g=noise_g), 0) for noise_g in (0.0, 0.1))
     changed = (still.tokens.attributes != noisy.tokens.attributes).flatten(2).any(-1).float().mean(1)

@@ -15,7 +15,7 @@ from torch import Tensor
 from mmvq_train.codebook import ShapeCodebook
 from mmvq_train.codebook.quantiser import nearest
 from mmvq_train.config import StudentConfig
-from mmvq_train.data import SLID_DEG, augment, flattened, mixtures, noised, slid
+from mmvq_train.data import SLID_DEG, augment, flattened, mixtures, slid
 from mmvq_train.student.model import Student
 
 WINDOWS_AT_ONCE: Final = 256
@@ -61,13 +61,13 @@ def mixed_of(student: Student, x: Tensor, recipe: StudentConfig, seed: int) -> M
 
 
 def copies_of(x: Tensor, recipe: StudentConfig, seed: int) -> list[Tensor]:
-    """Windows (N, W, 3) as they are, then turned, scaled, flattened in places and noised, each copy otherwise."""
+    """Windows (N, W, 3) as they are, then turned and scaled a little and flattened in places, each copy otherwise."""
     generator, found = torch.Generator().manual_seed(seed), [x]
     for _ in range(recipe.copies - 1):
         copy = augment(x, recipe.rotation_deg, recipe.gain, generator)
         if recipe.forearm is not None:
             copy = slid(copy, recipe.forearm, SLID_DEG["copies"], generator)
-        found.append(noised(flattened(copy, generator), recipe.noise_g, generator))
+        found.append(flattened(copy, generator))
     return found
 
 
