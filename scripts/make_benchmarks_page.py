@@ -38,7 +38,8 @@ nets and the student are judged as the int8 files that one would deploy, through
 - **minutes**: from start to file, on a core beside other work, some of it halted for a while: no more than a hint.
   None where a GPU trained (an H100, together with others; mmvq's seeds 1 and 2 with a step's launches as one CUDA
   graph, which mmvq-train does not do: docs/lab-log.md).
-- Nets and the student learn from turned and scaled copies, and from mixtures where that helped on fold 1.
+- Nets and the student learn from turned and scaled copies, and from mixtures where that helped on fold 1;
+  rows that say *noisy* from noise too.
 - **VQShape** is of the size and as long pre-trained as in `vqshape.json`, which is what a CPU bears and far from what
   was published; on a fold's training people alone, its tokens in a linear layer, in float.
 - Forms and ways of learning were chosen on fold 1's people, by those of folds 2 to 4: only fold 0's people took no part
@@ -168,7 +169,9 @@ def _aimed_at(found: dict[str, Any], name: str) -> dict[str, float]:
     """Figures of a set by the names of AIMS."""
     accuracy, reasons = found["accuracy"]["data"][name], found["explanation"]["data"][name]["mmvq"]
     rows, mmvq = accuracy["rows"], accuracy["rows"]["mmvq"]
-    gained = {row: f["gained_by_mmvq"][0] for row, f in rows.items() if f["gained_by_mmvq"]}
+    gained = {  # of rows that have all folds
+        row: f["gained_by_mmvq"][0] for row, f in rows.items() if f["gained_by_mmvq"] and f["folds"] == mmvq["folds"]
+    }
     figures = {
         "what the best net of at most its size has more": -min(gained[row] for row in NETS if row in gained),
         "kB": mmvq["bytes"] / 1000,
