@@ -75,7 +75,7 @@ class Box:
         return replace(self.recipe, forearm=FOREARM[name] if self.anyhow else None)
 
 
-USUAL: Final = {"width": 64, "embedding": 32, "epochs": EPOCHS, "mixed": 8}
+USUAL: Final = {"width": 64, "embedding": 32, "epochs": EPOCHS, "mixed": 8, "noise_g": 0.0}
 SMALL: Final = {"width": 48}
 NOISE: Final = {"noise_g": 0.1}
 LONGER: Final[dict[str, Any]] = {"anyhow": True, "overlap": 2.0, "student": SMALL | {"epochs": 2 * EPOCHS, "mixed": 12}}

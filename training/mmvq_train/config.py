@@ -211,9 +211,9 @@ class StudentConfig:
     """Augmentation: standard deviation of a random turn of the watch."""
     gain: float = 0.05
     """Augmentation: standard deviation of a random scale."""
-    noise_g: float = 0.0
-    """Augmentation: up to this standard deviation of Gaussian noise, in g, on half of the windows of mixed copies; .1,
-    say, for devices that are noisier than those that recorded."""
+    noise_g: float = 0.1
+    """Augmentation: up to this standard deviation of Gaussian noise, in g, on half of the windows of mixed copies, for
+    devices that are noisier than those that recorded; 0 for none."""
     average: float = 0.3
     """Share of the last epochs whose weights are averaged."""
 
@@ -330,8 +330,8 @@ class Config:
                 "--unlabelled is judged by teachers, whose answers count: it needs some, and another method than simkd",
             ),
             (
-                (self.student.forearm is None and self.student.noise_g == 0) or self.student.mixed > 0,
-                "--student.forearm and --student.noise-g change the mixed copies; give --student.mixed 8, say, as well",
+                self.student.forearm is None or self.student.mixed > 0,
+                "--student.forearm mirrors half of the mixed copies; give --student.mixed 8, say, as well",
             ),
             (
                 not (self.codebook.joint and self.pieces.magnitude),
