@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from additive import DATA
 from blackbox import Floats, Net
-from common import asked, slug, write_result
+from common import RESULTS, asked, slug, write_result
 from deployed import RUNS, student_of
 from disturbed import FOREARM
 from torch import Tensor
@@ -43,7 +43,8 @@ HONESTY_SEEDS: Final = 20
 def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
-    found: dict[str, Any] = {}
+    before = RESULTS / "explanation.json"
+    found: dict[str, Any] = json.loads(before.read_text())["data"] if before.exists() else {}  # of sets not asked for
     for name in asked(DATA):
         rows: dict[str, list[dict[str, float]]] = {}
         for fold in FOLDS:
