@@ -331,7 +331,7 @@ class Config:
             ),
             (
                 self.student.forearm is None or self.student.mixed > 0,
-                "--student.forearm mirrors half of the mixed copies; give --student.mixed 8, say, as well",
+                "--student.forearm mirrors windows in mixed copies; give --student.mixed 8, say, as well",
             ),
             (
                 not (self.codebook.joint and self.pieces.magnitude),
