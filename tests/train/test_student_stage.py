@@ -14,7 +14,7 @@ from mmvq_bridge.command import BadInput
 from mmvq_train.codebook.quantiser import nearest
 from mmvq_train.config import CodebookConfig, Config, DistilMethod, PiecesConfig, StudentConfig, WorkspaceConfig
 from mmvq_train.fitting import Batch, fit
-from mmvq_train.pieces import LaidInTime
+from mmvq_train.pieces import LaidInTime, PieceView
 from mmvq_train.student import Lessons, Student, StudentStage
 from mmvq_train.student.tokens import copies_of, follow, mixed_of
 from mmvq_train.teachers import Knowledge
@@ -45,7 +45,7 @@ def made(
     unlabelled: Lessons | None = None,
 ):
     """A stage over 24 windows, and the codebook that it follows."""
-    data, frozen = windows(), codebook(LAYOUT, text)
+    data, frozen = windows(), codebook(config.layout, text)
     lessons = Lessons(copies_of(data.x, StudentConfig(copies=COPIES), 0), knowledge(24)[:teachers])
     return kind(config, data, 3, frozen, lessons, targets().membership, unlabelled), frozen
 
@@ -183,6 +183,18 @@ def test_mixtures_are_learnt_by_both_labels(tmp_path):
     assert before == pytest.approx(wanted.item(), abs=1e-5)
     fit(stage, "student", tmp_path, "cpu")
     assert asked() < 0.8 * before
+
+
+@pytest.mark.parametrize("views", [("axes",), ("axes", "gravity")])
+def test_reading_only_the_pieces_that_are_kept_gives_the_same_logits(views: tuple[PieceView, ...]):
+    config = with_method("kd", dropout=0.0, piece_dropout=0.5)
+    stage, _ = made(replace(config, pieces=replace(config.pieces, views=views)), teachers=0, text=False)
+    tokens = stage.tokens.some(0, torch.arange(24), torch.device("cpu"))
+    torch.manual_seed(0)
+    wanted, _ = stage._read(*tokens)
+    torch.manual_seed(0)
+    torch.testing.assert_close(stage._judge(*tokens), torch.stack(wanted))
+    assert not torch.allclose(stage._judge(*tokens), torch.stack(wanted))  # other pieces are left out
 
 
 def test_slots_are_frozen_into_the_student_as_constants(tmp_path):

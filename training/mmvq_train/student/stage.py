@@ -127,12 +127,25 @@ class StudentStage(Stage):
     def _read(self, codes: Tensor, attributes: Tensor) -> tuple[list[Tensor], Tensor]:
         """Logits (B, C) of every part of the student, some pieces left out, and embeddings (B, T, width)."""
         contributions, embeddings = self.student.said(codes, attributes)
-        share = self.recipe.piece_dropout
-        if share > 0:
-            drawn = torch.rand(contributions.shape[:2], device=contributions.device) >= share
-            contributions = contributions * drawn[..., None] / (1 - share)
+        contributions = contributions * self._kept(codes)[..., None] / (1 - self.recipe.piece_dropout)
         parts = self.student.parts()
         return [len(parts) * contributions[:, p.tokens].sum(1) + self.student.bias for p in parts], embeddings
+
+    def _judge(self, codes: Tensor, attributes: Tensor) -> Tensor:
+        """The logits of `_read` alone, (parts, B, C): pieces that are left out are not even looked up."""
+        layout, kept = self.student.layout, self._kept(codes)
+        parts = len(layout.parts())
+        sums = self.student.bias.new_zeros(parts, len(codes), len(self.student.bias))
+        lengths = zip(*(of_all.split(layout.counts, dim=1) for of_all in (codes, attributes, kept)), strict=True)
+        for i, (code, attribute, here) in enumerate(lengths):
+            said, _ = self.student.weigh(i, code[here][None], attribute[here][None])
+            sums[layout.part[i]].index_add_(0, here.nonzero()[:, 0], said[0])
+        return sums * parts / (1 - self.recipe.piece_dropout) + self.student.bias
+
+    def _kept(self, codes: Tensor) -> Tensor:
+        """Which pieces (B, T) of codes (B, T, S) count this time."""
+        share, shape = self.recipe.piece_dropout, codes.shape[:2]
+        return torch.rand(shape, device=codes.device) >= share if share else codes.new_ones(shape, dtype=torch.bool)
 
     def _mixed(self, mixed: Mixed, device: torch.device) -> Tensor:
         """Cross-entropy of as many mixtures, drawn anew, against both labels; mean over the student's parts."""
@@ -141,7 +154,7 @@ class StudentStage(Stage):
         share = mixed.share[copy, rows].to(device)
         losses = [
             weight * F.cross_entropy(said, label.to(device), label_smoothing=self.recipe.smoothing, reduction="none")
-            for said in self._read(*mixed.tokens.some(copy, rows, device))[0]
+            for said in self._judge(*mixed.tokens.some(copy, rows, device))
             for weight, label in ((share, y[rows]), (1 - share, y[mixed.other[copy, rows]]))
         ]
         return torch.stack(losses).mean(1).sum() / len(self.student.parts())
@@ -150,7 +163,7 @@ class StudentStage(Stage):
         """T² KL(teachers ‖ student) of windows drawn anew, half as many as have labels."""
         tokens, told = more
         rows = torch.randint(told.shape[1], (max(1, self.batch // 2),))
-        said, _ = self._read(*tokens.some(copy, rows, device))
+        said = self._judge(*tokens.some(copy, rows, device))
         temperature = self.recipe.temperature
         wanted = told[copy, rows].to(device)
         apart = [F.kl_div((one / temperature).log_softmax(-1), wanted, reduction="batchmean") for one in said]
