@@ -8,7 +8,6 @@ of them are held out for temperatures (nets', the student's) and for the ridge's
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ import torch.nn.functional as F
 from additive import DATA, together
 from aeon.transformations.collection.convolution_based import HydraTransformer, MiniRocket, MultiRocket
 from blackbox import int8, probabilities, trained
-from common import RESULTS, asked, commit, slug, write_result
+from common import RESULTS, asked, commit, data_folder, slug, write_result
 from deployed import CHOSEN, FAST, RUNS, SEEDS, exported, recipe, student_of
 from disturbed import FOREARM, disturbed
 from folds import Floats, Labels, People, calibration_error, counts, f1, interval, per_class, reliability
@@ -182,7 +181,7 @@ ROWS: Final[dict[str, Callable[[Task], Judge]]] = {
 
 
 def main() -> None:
-    folder, names, rows = Path(sys.argv[1]), asked(DATA, ROWS), asked(ROWS, DATA)
+    folder, names, rows = data_folder(), asked(DATA, ROWS), asked(ROWS, DATA)
     torch.set_num_threads(1)
     with threadpool_limits(1):
         for name in names:

@@ -7,12 +7,11 @@ that were rewritten (bank_rewritten.json) the old wording is measured beside the
 """
 
 import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from common import write_result
+from common import data_folder, write_result
 
 from mmvq_bridge.command import say
 from mmvq_bridge.recordings import RecordingFile, read_recordings
@@ -109,7 +108,7 @@ def probes(bank: Bank) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder = data_folder()
     banks = {}
     for name in shipped_banks():
         bank = load_bank(name)

@@ -38,7 +38,7 @@ from additive import (
     scores,
     windows,
 )
-from common import RESULTS, asked, commit, paired_over_people, write_result
+from common import RESULTS, asked, commit, data_folder, paired_over_people, write_result
 from torch import Tensor
 
 from mmvq_bridge.command import say
@@ -96,7 +96,7 @@ class Bench:
 
 
 def main() -> None:
-    folder, inner = Path(sys.argv[1]), "--inner" in sys.argv
+    folder, inner = data_folder(), "--inner" in sys.argv
     torch.set_num_threads(1)
     part = Path("runs/codebook-inner") if inner else RESULTS / "codebook"
     for name in asked(DATA):

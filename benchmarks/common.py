@@ -43,6 +43,17 @@ def write_result(name: str, seed: int, figures: dict[str, Any]) -> Path:
     return path
 
 
+def data_folder() -> Path:
+    """The command line's first word. Asked for help, or without one, tells what the script is for and ends it."""
+    word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if word in ("-h", "--help"):
+        print(sys.modules["__main__"].__doc__)
+        raise SystemExit(0)
+    if not Path(word).is_dir():
+        raise SystemExit(f"{word}: no folder; give the one that holds the recordings, as ../shared/data")
+    return Path(word)
+
+
 def asked(names: Iterable[str], *others: Iterable[str]) -> list[str]:
     """Those of `names` that the command line has, all where it has none; a word of it may also be one of `others`, a
     folder, an option or its number, and ends the script if it is nothing of these."""

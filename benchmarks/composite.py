@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from common import macro_f1, paired_over_people, write_result
+from common import data_folder, macro_f1, paired_over_people, write_result
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
@@ -86,7 +86,7 @@ class TokenModel(nn.Module):
 
 
 def main() -> None:
-    shared, inner = Path(sys.argv[1]), "--inner" in sys.argv
+    shared, inner = data_folder(), "--inner" in sys.argv
     torch.set_num_threads(1)
     plan = json.loads((shared / "composite.json").read_text())
     membership = torch.tensor(plan["membership"]).bool()

@@ -3,11 +3,9 @@
     python benchmarks/device_files.py ../shared/data        # writes results/device_files.json
 """
 
-import sys
-from pathlib import Path
 from typing import Any
 
-from common import write_result
+from common import data_folder, write_result
 
 from mmvq_bridge.importers.device_file import read_device_file
 from mmvq_bridge.quality import lines, quality
@@ -15,7 +13,7 @@ from mmvq_run import stream
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) / "device_files"
+    folder = data_folder() / "device_files"
     write_result("device_files", 0, {"files": {path.name: told(str(path)) for path in sorted(folder.iterdir())}})
 
 

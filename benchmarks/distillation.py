@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from additive import DATA, windows
-from common import RESULTS, asked, commit, paired_over_people, slug, write_result
+from common import RESULTS, asked, commit, data_folder, paired_over_people, slug, write_result
 
 from mmvq_bridge.command import say
 from mmvq_train.compare import compare
@@ -109,7 +109,7 @@ TRAINING: dict[str, Config] = {
 
 
 def main() -> None:
-    folder, fold = Path(sys.argv[1]), int(sys.argv[sys.argv.index("--fold") + 1]) if "--fold" in sys.argv else 0
+    folder, fold = data_folder(), int(sys.argv[sys.argv.index("--fold") + 1]) if "--fold" in sys.argv else 0
     torch.set_num_threads(1)
     for name in asked(TRAINING):
         config = replace(

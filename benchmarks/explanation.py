@@ -10,17 +10,15 @@ tokens are honest; whether reasons hold under noise, a shift by a sample, a watc
 """
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 from additive import DATA
 from blackbox import Floats, Net
-from common import RESULTS, asked, slug, write_result
+from common import RESULTS, asked, data_folder, slug, write_result
 from deployed import RUNS, student_of
 from disturbed import FOREARM
 from torch import Tensor
@@ -41,7 +39,7 @@ HONESTY_SEEDS: Final = 20
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder = data_folder()
     torch.set_num_threads(1)
     before = RESULTS / "explanation.json"
     found: dict[str, Any] = json.loads(before.read_text())["data"] if before.exists() else {}  # of sets not asked for

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import macro_f1, subject_interval, write_result
+from common import data_folder, macro_f1, subject_interval, write_result
 
 from mmvq_export.gates import additivity_error, honesty_error, run_file
 from mmvq_run.model import Model
@@ -30,7 +30,7 @@ MODEL = Path(__file__).parent.parent / "runtime" / "mmvq_run" / "packaged" / "st
 
 
 def main() -> None:
-    folder, path = Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "runs/packaged")
+    folder, path = data_folder(), Path(sys.argv[2] if len(sys.argv) > 2 else "runs/packaged")
     config = replace(Config(), data=str(folder / "wisdm_watch.parquet"), split=str(folder / "splits.json"))
     data = load_dataset(config)
     run = load_run(path)

@@ -9,7 +9,6 @@ people, then says. Goes on if stopped. What a turned watch or noise costs is in 
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from common import RESULTS, asked, commit, write_result
+from common import RESULTS, asked, commit, data_folder, write_result
 from deployed import CHOSEN, exported, recipe
 from sklearn.metrics import roc_auc_score
 
@@ -34,7 +33,7 @@ RUNS: Final = Path("runs/robustness")
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder = data_folder()
     torch.set_num_threads(1)
     for name in asked(CHOSEN):
         config = replace(

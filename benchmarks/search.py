@@ -9,7 +9,6 @@ forms weigh, and how long a call takes: latency.py.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from additive import DATA, Reading, additive, kmeans_codebook, said, together
 from blackbox import Recipe, trained
-from common import RESULTS, asked, commit, slug, write_result
+from common import RESULTS, asked, commit, data_folder, slug, write_result
 from distillation import dataset
 from disturbed import FOREARM, disturbed
 from folds import counts, f1
@@ -187,7 +186,7 @@ NETS: Final[dict[str, Box]] = {
 
 
 def main() -> None:
-    folder, names, rows = Path(sys.argv[1]), asked(DATA, PARTS, NETS), asked([*PARTS, *NETS], DATA)
+    folder, names, rows = data_folder(), asked(DATA, PARTS, NETS), asked([*PARTS, *NETS], DATA)
     torch.set_num_threads(1)
     for name in names:
         config = replace(

@@ -8,7 +8,6 @@ There are no subjects in these files, and people of the test part may be in trai
 the same sets: benchmarks/vqshape.py.
 """
 
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from common import write_result
+from common import data_folder, write_result
 from torch import Tensor
 
 from mmvq_bridge.command import say
@@ -48,7 +47,7 @@ class Ours(NamedTuple):
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder = data_folder()
     torch.set_num_threads(1)
     sources = read_sources([str(folder / f"{name}_TRAIN.ts.gz") for name in SETS], [], Config())
     rows: dict[str, Any] = {}

@@ -8,14 +8,13 @@ in benchmarks/codebook.py, people of fold 0 test. The layer's strength is chosen
 part, over people where they are known; the test part is looked at once.
 """
 
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 import torch
 from additive import DATA
-from common import write_result
+from common import data_folder, write_result
 from uea import SETS
 
 from mmvq_bridge.command import say
@@ -29,7 +28,7 @@ EVERY: Final = 8  # of the wrist windows, which overlap, is pre-trained on
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder = data_folder()
     torch.set_num_threads(1)
     archive = read_sources([str(folder / "uea_motion" / f"{name}_TRAIN.ts.gz") for name in SETS], [], Config())
     wrist = [recordings(folder / name, config) for name, config in DATA.items()]
