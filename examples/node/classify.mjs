@@ -9,6 +9,7 @@
 
 import { createHash } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { InferenceSession, Tensor, env } from 'onnxruntime-node';
 
 const SHOWN = 5; // pieces in a line
@@ -187,14 +188,24 @@ function roundEven(value) {
   return up - value === 0.5 && up % 2 !== 0 ? up - 1 : up;
 }
 
-/** Samples of a CSV recording: {recording, t (s), xyz (g)}. What cannot be meant is refused with its row. */
-async function* readRecording(path) {
+/** Lines of a text file, which is closed also where the caller stops early: Node warns of one that is not. */
+async function* readLines(path) {
   const file = await open(path).catch((error) => {
     throw new BadInput(`${path}: ${error.message}`);
   });
-  if ((await file.stat()).isDirectory()) throw new BadInput(`${path}: a folder, not a recording`);
+  const input = file.createReadStream();
+  try {
+    if ((await file.stat()).isDirectory()) throw new BadInput(`${path}: a folder, not a recording`);
+    yield* createInterface({ input, crlfDelay: Infinity });
+  } finally {
+    input.destroy();
+  }
+}
+
+/** Samples of a CSV recording: {recording, t (s), xyz (g)}. What cannot be meant is refused with its row. */
+async function* readRecording(path) {
   let row = -1;
-  for await (const line of file.readLines()) {
+  for await (const line of readLines(path)) {
     const cells = line.split(',');
     if (++row === 0 && line !== HEADER) throw new BadInput(`${path}: the first line is not ${HEADER}`);
     if (row === 0 || line === '') continue;
