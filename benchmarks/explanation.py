@@ -3,10 +3,11 @@ are found afterwards.
 
     python benchmarks/explanation.py ../shared/data [SET ...]     # writes results/explanation.json
 
-Of the models that accuracy.py left in runs/accuracy, every fold that is there. Input deletion (DESIGN 5) of what the
-student's pieces count, of gradients times input and of occlusion of WRN16-1 over the same pieces; occlusion is told by
-as many calls as there are pieces, and is nearly what deletion measures. Whether file and float student agree; whether
-tokens are honest; whether reasons hold under noise, a shift by a sample, a watch turned by 15 degrees.
+Of the models that accuracy.py left in runs/accuracy, every fold that is there; rows of models that are not stay as they
+were. Input deletion (DESIGN 5) of what the student's pieces count, of gradients times input and of occlusion of WRN16-1
+over the same pieces; occlusion is told by as many calls as there are pieces, and is nearly what deletion measures.
+Whether file and float student agree; whether tokens are honest; whether reasons hold under noise, a shift by a sample,
+a watch turned by 15 degrees.
 """
 
 import json
@@ -42,7 +43,7 @@ def main() -> None:
     folder = data_folder()
     torch.set_num_threads(1)
     before = RESULTS / "explanation.json"
-    found: dict[str, Any] = json.loads(before.read_text())["data"] if before.exists() else {}  # of sets not asked for
+    found: dict[str, Any] = json.loads(before.read_text())["data"] if before.exists() else {}
     for name in asked(DATA):
         rows: dict[str, list[dict[str, float]]] = {}
         for fold in FOLDS:
@@ -59,7 +60,7 @@ def main() -> None:
                 rows.setdefault(row, []).append(figures)
             say(f"== {name}, fold {fold}: {rows}")
         if rows:
-            found[name] = {
+            found[name] = found.get(name, {}) | {
                 row: {"folds": len(some)} | {key: float(np.mean([one[key] for one in some])) for key in some[0]}
                 for row, some in rows.items()
             }
