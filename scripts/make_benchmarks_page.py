@@ -36,11 +36,11 @@ nets and the student are judged as the int8 files that one would deploy, through
 - **lost**: macro-F1 lost when the watch is turned by 30° about the forearm (to either side), worn on the other arm,
   under Gaussian noise of .1 g, with a fifth of the samples lost, with a unit that is off by 15 %.
 - **minutes**: from start to file, on a core beside other work, some of it halted for a while: no more than a hint.
-  None where a GPU trained (an H100, together with others), or a codebook was there already (most of mmvq's: a run begun
-  before noise was found to help, its student anew).
+  None where a GPU trained (an H100, together with others), or a codebook was there already (WISDM's of mmvq: runs begun
+  before noise was found to help, their students anew).
 - Nets and the student learn from turned and scaled copies, and from mixtures where that helped on fold 1; nets that say
-  *noisy* from noise too, and so do the students of WISDM, in their mixtures, those that left activities out (unknowns,
-  below) among them. selfBACK's students are of before that.
+  *noisy* from noise too, and so do mmvq's students, in their mixtures, those that left activities out (unknowns, below)
+  among them; of selfBACK the student of one view, and the one that taught a WRN16-1, are of before that.
 - **VQShape** is of the size and as long pre-trained as in `vqshape.json`, which is what a CPU bears and far from what
   was published; on a fold's training people alone, its tokens in a linear layer, in float.
 - Forms and ways of learning were chosen on fold 1's people, by those of folds 2 to 4: only fold 0's people took no part
