@@ -7,7 +7,7 @@ from typing import Final
 
 from additive import DATA
 from common import slug
-from search import FORMS, PARTS, form
+from search import FORMS, NOISE, PARTS, form
 
 from mmvq_bridge.files import atomic
 from mmvq_export.export import export_run
@@ -21,7 +21,6 @@ CHOSEN: Final = {  # of search.FORMS
     "wisdm_watch": "axes, gravity, rhythm, three lengths, longer",
     "selfback_wrist": "axes and gravity, longer",
 }
-NOISE_G: Final = 0.1  # of white noise in mixtures, at most
 SEEDS: Final = {"mmvq": 0, "mmvq, seed 1": 1, "mmvq, seed 2": 2}  # rows of accuracy.py; the first is the headline
 FAST: Final = dict.fromkeys(CHOSEN, "axes, three lengths, longer")  # about as fast as WRN16-1
 
@@ -30,7 +29,7 @@ def recipe(name: str, chosen: dict[str, str] = CHOSEN) -> Config:
     """Of a data set: its form, with noise, without teachers, who taught nothing that this student did not know
     (docs/distillation.md)."""
     config = form([PARTS[part] for part in FORMS[chosen[name]]], name, DATA[name])
-    student = replace(config.student, noise_g=NOISE_G)
+    student = replace(config.student, **NOISE)
     return replace(config, student=student, teachers=TeachersConfig(use=("none",)))
 
 
